@@ -1,0 +1,1 @@
+"""Export: a checkpoint becomes a model folder of ONNX graphs, compared with PyTorch."""

@@ -1,0 +1,1 @@
+"""Training: methods, networks, data, losses and recipes, in PyTorch."""

@@ -1,0 +1,1 @@
+"""Training methods: the losses and the update rule, one file each."""
