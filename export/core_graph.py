@@ -75,15 +75,15 @@ def _fold_batch_norm(module: nn.Module) -> None:
 
 @torch.no_grad()
 def _fold_channel_order(network: GainLight) -> None:
-    """Reorder the stem's input planes and the head's output planes from RGB to BGR.
+    """Reorder the stem's input planes and the heads' output planes from RGB to BGR.
 
     Space-to-depth by 2 makes 4 neighbouring planes of each colour, so blocks of 4 move together.
     """
-    stem, head = network.stem[0], network.head
-    assert isinstance(stem, nn.Conv2d)
-    assert head.bias is not None
     blue_first = [*range(8, 12), *range(4, 8), *range(4)]
+    stem = network.stem[0]
+    assert isinstance(stem, nn.Conv2d)
     stem.weight.copy_(stem.weight[:, blue_first])
-    order = [*blue_first, *(12 + plane for plane in blue_first)]
-    head.weight.copy_(head.weight[order])
-    head.bias.copy_(head.bias[order])
+    for head in (network.dimming, network.lamps):
+        assert head.bias is not None
+        head.weight.copy_(head.weight[blue_first])
+        head.bias.copy_(head.bias[blue_first])

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from dayshift.export.core_graph import export_core, prepare
@@ -80,21 +81,20 @@ def export_model(
 
 def calibration_feeds(frames: Sequence[pixels.Pixels], short_side: int) -> list[Feed]:
     """Return core inputs for frames, shrunk as in deployment; every third is at half strength."""
-    feeds = []
-    for index, frame in enumerate(frames):
-        height, width = frame.shape[:2]
-        size = pixels.padded_size(height, width, short_side=short_side)
-        small = pixels.shrink(
-            pixels.pad_frame(frame, *size), pixels.shrink_factor(*size, short_side)
-        )
-        # The engine pads to the stride; ranges do not change by a few rows less.
-        small = small[: small.shape[0] // STRIDE * STRIDE, : small.shape[1] // STRIDE * STRIDE]
-        strength = 0.5 if index % 3 == 2 else 1.0
-        planar = np.ascontiguousarray(
-            small.transpose(2, 0, 1)[None], dtype=np.float32
-        ) / np.float32(255)
-        feeds.append({"frame": planar, "strength": np.array([strength], dtype=np.float32)})
-    return feeds
+    smalls = []
+    for frame in frames:
+        size = pixels.padded_size(*frame.shape[:2], short_side=short_side)
+        factor = pixels.shrink_factor(*size, short_side)
+        smalls.append(pixels.shrink(pixels.pad_frame(frame, *size), factor))
+    # One size for all, since ONNX Runtime stacks what it collects.
+    rows, columns = (min(s.shape[axis] for s in smalls) // STRIDE * STRIDE for axis in (0, 1))
+    return [
+        {
+            "frame": _planar(small[:rows, :columns]),
+            "strength": np.array([0.5 if index % 3 == 2 else 1.0], dtype=np.float32),
+        }
+        for index, small in enumerate(smalls)
+    ]
 
 
 def _write_graphs(
@@ -158,6 +158,11 @@ def _quality(rows: Sequence[ParityRow]) -> dict[str, spec.Quality]:
         )
         for precision, row in worst.items()
     }
+
+
+def _planar(small: pixels.Pixels) -> npt.NDArray[np.float32]:
+    floats = np.ascontiguousarray(small.transpose(2, 0, 1)[None], dtype=np.float32)
+    return floats / np.float32(255)
 
 
 def _write_preview(path: Path, frame: pixels.Pixels, image: pixels.Pixels) -> None:

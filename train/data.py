@@ -168,10 +168,8 @@ def add_texture(images: Sequence[Pixels], photo: Pixels, rng: np.random.Generato
     return [np.asarray(cv2.multiply(i, detail, dtype=cv2.CV_8U), dtype=np.uint8) for i in images]
 
 
-def darken_exposure(
-    night: Pixels, rng: np.random.Generator, power: tuple[float, float] = (1.7, 2.3)
-) -> Pixels:
-    """Regrade a night photo that its camera exposed like day.
+def darken_exposure(night: Pixels, power: tuple[float, float], rng: np.random.Generator) -> Pixels:
+    """Regrade a night photo that its camera exposed like day, by a random power of that range.
 
     Traffic cameras lift lit roads by night to the brightness of day. A power curve takes the
     exposure back, keeps black and lamps where they are, and cools the rest slightly.

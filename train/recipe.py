@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dayshift.runtime.errors import UsageError
 from dayshift.train.networks.gain_light import GainLightConfig
 
+_BUNDLED = Path(__file__).parent / "recipes"
+
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 
@@ -45,6 +47,8 @@ class DataSection(_Section):
     nights: str = "night/train"
     photos: str = "A_*"  # name pattern of the unpaired photos
     tiers: tuple[str, ...] = ("A",)  # of the pairs
+    # Range of the power that takes back a camera's exposure where it shot night as bright as day.
+    regrade: tuple[float, float] = (2.2, 2.8)
     licence: str = ""
 
 
@@ -66,17 +70,18 @@ class LossSection(_Section):
     rendered_l1: Weight = 40.0
     rendered_gradient: Weight = 20.0
     rendered_gan: Weight = 1.0
-    paired_l1: Weight = 20.0
-    photo_gan: Weight = 0.6
+    paired_l1: Weight = 30.0
+    photo_gan: Weight = 0.4
     smoothness: Weight = 0.3
+    photo_light: Weight = 1.0
 
 
 class OptimizerSection(_Section):
     """Adam at two time scales (Heusel et al. 2017); rates fall linearly over the second half."""
 
-    steps: Positive = 6000
-    supervised_steps: int = Field(default=1000, ge=0)  # before the discriminators join
-    generator_lr: Annotated[float, Field(gt=0)] = 4e-4
+    steps: Positive = 5000
+    supervised_steps: int = Field(default=800, ge=0)  # before the discriminators join
+    generator_lr: Annotated[float, Field(gt=0)] = 5e-4
     discriminator_lr: Annotated[float, Field(gt=0)] = 4e-4
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
     freeze_norm_at: Annotated[float, Field(gt=0, le=1)] = (
@@ -95,6 +100,20 @@ class Recipe(_Section):
     batch: BatchSection = BatchSection()
     loss: LossSection = LossSection()
     optimizer: OptimizerSection = OptimizerSection()
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe given as a path or as the name of a bundled one.
+
+    Raises:
+        RecipeError: It is neither.
+    """
+    path, bundled = Path(name), _BUNDLED / f"{name}.toml"
+    for candidate in (path, bundled):
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.toml")))
+    raise RecipeError(f"no recipe {name!r}: expected a TOML file or one of {names}")
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
@@ -135,4 +154,6 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     target = content
     for section in sections:
         target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise RecipeError(f"got --set {override!r}, but {section} is a value, not a section")
     target[field] = value

@@ -112,9 +112,12 @@ class RelightData:
         caption = (change < 12) & ((night.min(axis=2) > 200) | (night.max(axis=2) < 12))
         return (
             data.vary_camera(day, rng),
-            data.darken_exposure(night, rng),
+            self._regrade(night, rng),
             (~caption).astype(np.float32),
         )
+
+    def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
+        return data.darken_exposure(night, self.recipe.data.regrade, rng)
 
     def _photo(self, rng: np.random.Generator) -> Pixels:
         source = self.days[int(rng.integers(len(self.days)))]
@@ -124,7 +127,7 @@ class RelightData:
     def _night(self, rng: np.random.Generator) -> Pixels:
         source = self.nights[int(rng.integers(len(self.nights)))]
         image = data.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
-        return data.darken_exposure(image, rng) if image.mean() > _DAYLIT_MEAN else image
+        return self._regrade(image, rng) if image.mean() > _DAYLIT_MEAN else image
 
 
 class Relight:
@@ -161,7 +164,7 @@ class Relight:
         if adversarial:
             terms["discriminator"] = self._discriminator_loss(batch, fake.detach())
             _update(self.discriminator_optimizer, terms["discriminator"])
-        generator_terms = self._generator_terms(batch, fake, gain, adversarial)
+        generator_terms = self._generator_terms(batch, fake, (gain, light), adversarial)
         _update(self.generator_optimizer, torch.stack(list(generator_terms.values())).sum())
         self._average_weights(step)
         return {k: float(v.detach()) for k, v in {**terms, **generator_terms}.items()}
@@ -187,10 +190,11 @@ class Relight:
         return {name: getattr(self, name) for name in names}
 
     def _generator_terms(
-        self, batch: Batch, fake: Tensor, gain: Tensor, adversarial: bool
+        self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor], adversarial: bool
     ) -> dict[str, Tensor]:
         weights, n = self.recipe.loss, self.recipe.batch.rendered
         m = n + self.recipe.batch.paired
+        gain, light = maps
         pool = _PAIRED_POOL
         terms = {
             "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch.target[:n]),
@@ -205,6 +209,8 @@ class Relight:
             "smoothness": weights.smoothness * losses.edge_aware_smoothness(gain, batch.small),
         }
         if adversarial:
+            # On photos nothing but the discriminator asks for light: it must be worth its place.
+            terms["photo_light"] = weights.photo_light * light[n:].mean()
             with torch.autocast(self.device.type, torch.bfloat16):
                 rendered = self.d_rendered(_judged(torch.cat([batch.frame[:n], fake[:n]], 1)))
                 photos = self.d_photos(_judged(fake[n:]))

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BORDER = 8  # pixels the small frame is extended by on each side before the branch sees it
-_DARKEST = 1e-4  # below a level of 255; keeps the power's gradient finite
 STRIDE = 8  # height and width of the branch's input must be multiples of this
 
 
@@ -52,7 +51,9 @@ class GainLight(nn.Module):
         self.refine_quarter = _conv(quarter, quarter)
         self.decode_half = _conv(quarter, half)
         self.refine_half = _conv(half, half)
-        self.head = nn.Conv2d(half, 24, 3, padding=1)  # 24 = 6 maps before depth-to-space by 2
+        # 12 = 3 maps before depth-to-space by 2.
+        self.dimming = nn.Conv2d(half, 12, 3, padding=1)
+        self.lamps = nn.Conv2d(half, 12, 3, padding=1)
         self._start_near_identity()
 
     def forward(self, frame: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,21 +71,19 @@ class GainLight(nn.Module):
         x = self.body(x + offset[:, :, None, None])
         x = self.refine_quarter(_double(self.decode_quarter(x)) + quarter)
         x = self.refine_half(_double(self.decode_half(x)) + half)
-        maps = functional.pixel_shuffle(self.head(x), 2).float()  # (N, 6, H, W)
-        dimming, lamps = maps.chunk(2, dim=1)
-        # A power of strength: illumination falls by equal stops for equal turns, and x ** 0 is
-        # exactly 1.
-        gain = torch.sigmoid(dimming).clamp_min(_DARKEST) ** level
-        return gain, level * torch.sigmoid(lamps)
+        # Dimming falls by equal stops for equal turns of strength; at 0, exp(0) is exactly 1.
+        # Not sigmoid(z) ** level, the same function: a power costs engines as much as the rest.
+        gain = torch.exp(-level * functional.softplus(-self.dimming(x).float()))
+        light = level * torch.sigmoid(self.lamps(x).float())
+        # Depth-to-space last, when the values are final: engines fuse what comes before it.
+        return functional.pixel_shuffle(gain, 2), functional.pixel_shuffle(light, 2)
 
     def _start_near_identity(self) -> None:
         """Begin at gain 0.9 and light 0.02: the first gradients see a picture and not noise."""
-        nn.init.normal_(self.head.weight, std=0.01)
-        with torch.no_grad():
-            bias = self.head.bias
-            assert bias is not None
-            bias[:12] = 2.2
-            bias[12:] = -4.0
+        for head, start in ((self.dimming, 2.2), (self.lamps, -4.0)):
+            nn.init.normal_(head.weight, std=0.01)
+            assert head.bias is not None
+            nn.init.constant_(head.bias, start)
 
 
 class ResidualBlock(nn.Module):

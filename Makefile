@@ -1,0 +1,59 @@
+# Every target works in a fresh clone and needs nothing before it but python3 (3.10 or newer), venv and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= .
+ARGS ?=
+
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+REQUIREMENTS = pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test lint format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=folder of the demo's files, ARGS=more words for pytest or bench"
+
+demo: $(VENV)/.dayshift-demo ## turn the bundled day clip to night: writes demo.mp4, demo.png, demo.json (no torch)
+	@$(VENV)/bin/dayshift demo --out $(OUT)
+
+install: $(VENV)/.dayshift-dev ## install everything for development, PyTorch included
+
+test: $(VENV)/.dayshift-dev ## run the tests
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dayshift-dev ## check format, style and types
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --explicit-package-bases tests
+
+format: $(VENV)/.dayshift-dev ## bring all files into shape
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+
+bench: $(VENV)/.dayshift-dev ## measure the bundled model on this machine
+	@$(VENV)/bin/python -m dayshift.benchmarks $(ARGS)
+
+clean: ## remove builds, caches and the demo's files; keeps the virtual environment
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -f $(OUT)/demo.mp4 $(OUT)/demo.png $(OUT)/demo.json
+	find benchmarks dayshift export models runtime tests train -name __pycache__ -prune -exec rm -rf {} +
+
+# One environment serves both stamps: the development install contains all of the demo's.
+$(VENV)/.dayshift-demo: $(REQUIREMENTS) | $(VENV)/bin/python
+	@echo "installing dayshift into $(VENV) (once, without PyTorch)" >&2
+	@$(PIP) --editable '.[headless]'
+	@touch $@
+
+$(VENV)/.dayshift-dev: $(REQUIREMENTS) | $(VENV)/bin/python
+	@echo "installing dayshift with PyTorch and the development tools into $(VENV) (once, minutes)" >&2
+	@$(PIP) --editable '.[headless,onnxruntime,train,export,dev]'
+	@touch $(VENV)/.dayshift-demo $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: $(PYTHON) is missing or older than 3.10: install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: $(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }

@@ -1,0 +1,72 @@
+"""`dayshift info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dayshift.cli.options import JsonTo
+
+if TYPE_CHECKING:
+    from dayshift.runtime.spec import ModelSpec
+
+
+def info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled name or a folder.")],
+    json_to: JsonTo = None,
+) -> None:
+    """Show a model's card and check its files."""
+    from dayshift.cli.output import emit
+    from dayshift.runtime.bundled import model_folder
+    from dayshift.runtime.spec import load_spec, read_graph
+
+    folder = model_folder(model)
+    spec = load_spec(folder)
+    for form in (spec.forms.full, spec.forms.maps):
+        for file in form.files.values() if form else ():
+            read_graph(folder, file)
+    result = {"folder": str(folder), **spec.model_dump(mode="json")}
+    rows = [*_card_rows(folder, spec), *_file_rows(spec), *_quality_rows(spec)]
+    emit(result, rows, title=f"{spec.name}: {spec.summary}", json_to=json_to)
+
+
+def _card_rows(folder: Path, spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    strength = spec.controls.strength
+    yield "folder", f"{folder} (format version {spec.format_version})"
+    yield "translates", f"{spec.domains.source} to {spec.domains.target}"
+    yield "method", spec.method
+    yield "network", f"{spec.network.name}, {spec.network.parameters:,} parameters"
+    yield (
+        "strength",
+        f"{strength.minimum:g} to {strength.maximum:g}, by default {strength.default:g}",
+    )
+    yield "recipe", spec.training.recipe
+    yield "training data", "; ".join(spec.training.data)
+    yield "licence", spec.training.licence
+    if spec.training.note:
+        yield "note", spec.training.note
+
+
+def _file_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    for name, form in (("full", spec.forms.full), ("maps", spec.forms.maps)):
+        for precision, file in form.files.items() if form else ():
+            size = f"{file.bytes / 1e6:.2f} MB"
+            yield f"{name} {precision}", f"{file.path}, {size}, sha256 {file.sha256[:12]}… matches"
+
+
+def _quality_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    for precision, quality in spec.quality.items():
+        measured = [
+            f"{label} {value:{form}}{unit}"
+            for label, value, form, unit in (
+                ("PSNR", quality.psnr_db, ".1f", " dB"),
+                ("SSIM", quality.ssim, ".4f", ""),
+                ("largest difference", quality.max_abs, "g", " levels"),
+            )
+            if value is not None
+        ]
+        told = ", ".join(measured) or "identical"
+        yield f"quality {precision}", f"{told} to {quality.reference}, {quality.n_frames} frames"

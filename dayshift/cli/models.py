@@ -1,0 +1,28 @@
+"""`dayshift models`."""
+
+from __future__ import annotations
+
+from dayshift.cli.options import JsonTo
+
+
+def models(json_to: JsonTo = None) -> None:
+    """List the bundled models."""
+    from dayshift.cli.output import STDOUT, print_table, write_json
+    from dayshift.runtime.bundled import bundled_models, model_folder
+    from dayshift.runtime.spec import ModelSpec, load_spec
+
+    specs: dict[str, ModelSpec] = {name: load_spec(model_folder(name)) for name in bundled_models()}
+    if json_to is not None:
+        write_json({"models": [spec.model_dump(mode="json") for spec in specs.values()]}, json_to)
+    if json_to == STDOUT:
+        return
+    rows = [
+        (
+            name,
+            f"{spec.domains.source} to {spec.domains.target}",
+            ", ".join(spec.forms.full.files),
+            spec.summary,
+        )
+        for name, spec in specs.items()
+    ]
+    print_table("bundled models", rows, headings=("name", "translates", "precisions", "summary"))

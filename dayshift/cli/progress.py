@@ -1,0 +1,75 @@
+"""Progress on standard error, where that is a terminal; nothing anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from dayshift.runtime.pipeline import OnProgress
+
+
+@contextlib.contextmanager
+def frame_progress(label: str) -> Iterator[OnProgress]:
+    """Show how many frames or steps are done, the rate and the time left."""
+    with _progress() as progress:
+        task = progress.add_task(label, total=None)
+
+        def show(done: int, expected: int | None) -> None:
+            progress.update(task, completed=done, total=expected)
+
+        yield show
+
+
+@contextlib.contextmanager
+def file_progress(count: int) -> Iterator[tuple[Callable[[str], None], OnProgress]]:
+    """Show how many files are done, and the frames of the one at work.
+
+    Yields what to call with the name of each file before it, and what to call with its frames.
+    """
+    with _progress() as progress:
+        files = progress.add_task("files", total=count)
+        frames = progress.add_task("", total=None, visible=False)
+        started: list[str] = []
+
+        def start(name: str) -> None:
+            progress.update(files, completed=len(started))
+            progress.reset(frames, description=name, total=None, visible=True)
+            started.append(name)
+
+        def show(done: int, expected: int | None) -> None:
+            progress.update(frames, completed=done, total=expected)
+
+        yield start, show
+
+
+class _RateColumn(ProgressColumn):
+    """Steps per second, over the last seconds."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "", justify="right")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

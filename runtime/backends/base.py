@@ -1,0 +1,65 @@
+"""What every backend offers, and the words it shares with its callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from dayshift.runtime.errors import BackendError
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+BackendName = Literal["openvino", "onnxruntime"]
+
+Array = npt.NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Backend(Protocol):
+    """A compiled graph for fixed input shapes. One instance serves one thread.
+
+    Attributes:
+        name: The name under which `open_backend` knows it.
+        version: The engine's own version.
+        device: What it runs on, for example "CPU".
+        precision: What the engine computes in, as the engine tells it: not what was asked.
+    """
+
+    name: BackendName
+    version: str
+    device: str
+    precision: Precision
+
+    def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph on C-contiguous arrays of exactly the opened shapes.
+
+        The results may live in buffers that the next call overwrites: copy what must stay.
+
+        Raises:
+            BackendError: An input is missing or unfit, or the engine failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the engine. Safe to call twice."""
+        ...
+
+
+def check_inputs(inputs: Mapping[str, Array], shapes: Shapes) -> None:
+    """Compare inputs with the shapes the graph was opened for.
+
+    Raises:
+        BackendError: A name or a shape differs.
+    """
+    got = {name: array.shape for name, array in inputs.items()}
+    if got != shapes:
+        raise BackendError(f"the graph was opened for inputs {dict(shapes)}, got {got}")
+
+
+def one_line(error: Exception, limit: int = 300) -> str:
+    """Fold an engine's message, often many lines of source locations, into one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception from ")]
+    text = " ".join(told) or type(error).__name__
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,113 @@
+"""OpenVINO: the CPU engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dayshift.runtime.backends.base import (
+    Array,
+    BackendName,
+    Precision,
+    Shapes,
+    check_inputs,
+    one_line,
+)
+from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.errors import BackendError
+
+try:
+    import openvino as ov
+except ImportError as error:
+    raise missing_dependency("openvino", error) from error
+
+_PRECISION_OF_TYPE: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+# The layers that hold nearly all of a network's arithmetic.
+_HEAVY_LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+_INT8_TYPES = ("i8", "u8")
+
+
+class OpenVINOBackend:
+    """A graph compiled by OpenVINO for the CPU and for the latency of one frame."""
+
+    name: BackendName = "openvino"
+    device: str = "CPU"
+
+    def __init__(self, graph: bytes, shapes: Shapes, precision: Precision) -> None:
+        self.version: str = ov.__version__.split("-")[0]
+        core = ov.Core()
+        hint = _precision_hint(core, precision)
+        try:
+            compiled = _compile(core, graph, shapes, hint)
+        except (
+            Exception
+        ) as error:  # the bindings raise whatever fits them: RuntimeError, KeyError, …
+            raise BackendError(f"openvino refused the graph: {one_line(error)}") from error
+        self.precision: Precision = _precision_of(compiled)
+        self._shapes = dict(shapes)
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        # The engine writes into arrays of ours: reading its own tensors would copy them.
+        self._outputs: dict[str, Array] = {}
+        for port in compiled.outputs:
+            buffer = np.empty(tuple(port.shape), port.element_type.to_dtype())
+            self._request.set_tensor(port, ov.Tensor(buffer, shared_memory=True))
+            self._outputs[port.any_name] = buffer
+
+    def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph. The next call overwrites the results."""
+        if self._request is None:
+            raise BackendError("this backend was closed: open a new one")
+        check_inputs(inputs, self._shapes)
+        try:
+            for name, array in inputs.items():
+                # Shared memory spares a copy, but OpenVINO takes only writable arrays for that.
+                tensor = ov.Tensor(array, shared_memory=array.flags.writeable)
+                self._request.set_tensor(name, tensor)
+            self._request.infer()
+        except Exception as error:
+            raise BackendError(f"openvino failed to run the graph: {one_line(error)}") from error
+        return self._outputs
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._request = None
+
+
+def _precision_hint(core: ov.Core, precision: Precision) -> str:
+    """Choose the float type to ask for.
+
+    It is always named: left alone, OpenVINO takes bf16 where the CPU has it, without a word.
+    """
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == "bf16":
+        if "BF16" not in capabilities:
+            has = ", ".join(capabilities)
+            raise BackendError(
+                f"this CPU has no bf16 (openvino lists {has}): ask for precision fp32 or int8"
+            )
+        return "bf16"
+    if precision == "fp16" and "FP16" in capabilities:
+        return "f16"
+    return "f32"
+
+
+def _compile(core: ov.Core, graph: bytes, shapes: Shapes, hint: str) -> ov.CompiledModel:
+    model = core.read_model(graph)
+    model.reshape({name: list(shape) for name, shape in shapes.items()})
+    properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+    return core.compile_model(model, "CPU", properties)
+
+
+def _precision_of(compiled: ov.CompiledModel) -> Precision:
+    """Read from the compiled graph what its arithmetic runs in."""
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.rt_info
+        if (
+            "layerType" in info
+            and str(info["layerType"].value) in _HEAVY_LAYERS
+            and str(info["runtimePrecision"].value) in _INT8_TYPES
+        ):
+            return "int8"
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT")
+    return _PRECISION_OF_TYPE[hint.get_type_name()]

@@ -1,0 +1,23 @@
+"""What to install when an optional library is missing.
+
+Modules that need OpenCV, PyAV or an engine import it at their top and raise `missing_dependency`
+when that fails; nothing imports those modules before they are needed.
+"""
+
+from __future__ import annotations
+
+from dayshift.runtime.errors import MissingDependency
+
+_DESKTOP = "pip install 'dayshift[desktop]', on a server or container 'dayshift[headless]'"
+_REMEDY = {
+    "cv2": f"{_DESKTOP}, on a Jetson use JetPack's OpenCV",
+    "openvino": _DESKTOP,
+    "av": _DESKTOP,
+    "onnxruntime": "pip install 'dayshift[onnxruntime]'",
+}
+
+
+def missing_dependency(library: str, error: ImportError) -> MissingDependency:
+    """Build the error that says why `library` cannot be imported and which extra brings it."""
+    reason = " ".join(str(error).split())
+    return MissingDependency(f"cannot import {library} ({reason}): {_REMEDY[library]}")

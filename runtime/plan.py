@@ -1,0 +1,125 @@
+"""Plans: one form of a model, compiled and with its buffers, for one frame size.
+
+A plan owns its backend. The image it returns is the caller's: no later call writes to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dayshift.runtime.backends import Backend, Shapes
+from dayshift.runtime.backends.base import Array
+from dayshift.runtime.errors import ModelError
+from dayshift.runtime.image import (
+    MapApplier,
+    Pixels,
+    crop,
+    pad_frame,
+    padded_size,
+    shrink,
+    shrink_factor,
+)
+from dayshift.runtime.spec import FullForm, MapsForm
+
+OpenGraph = Callable[[Shapes], Backend]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated frame, and how long each step took on the calling thread."""
+
+    image: Pixels
+    preprocess_ms: float
+    infer_ms: float
+    postprocess_ms: float
+
+
+class Plan(Protocol):
+    """What a model does with frames of one size."""
+
+    backend: Backend
+
+    def translate(self, frame: Pixels, strength: float) -> Translation:
+        """Translate a frame of the plan's size."""
+        ...
+
+
+class FullPlan:
+    """Pads, lets the engine do everything, crops."""
+
+    def __init__(self, form: FullForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
+        self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
+        self.backend = _open_checked(open_graph, (1, *self._padded, 3), ("image",))
+
+    def translate(self, frame: Pixels, strength: float) -> Translation:
+        """Translate a frame of the plan's size."""
+        start = time.perf_counter()
+        padded = pad_frame(frame, *self._padded)
+        padded_at = time.perf_counter()
+        outputs = self.backend.infer(_inputs(padded, strength))
+        inferred_at = time.perf_counter()
+        image = crop(outputs["image"][0], *frame.shape[:2]).copy()
+        return _timed(image, start, padded_at, inferred_at)
+
+
+class MapsPlan:
+    """Pads, shrinks, lets the engine make the small maps, enlarges and applies them."""
+
+    def __init__(self, form: MapsForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
+        self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
+        self._factor = shrink_factor(*self._padded, form.short_side)
+        small = (self._padded[0] // self._factor, self._padded[1] // self._factor, 3)
+        self.backend = _open_checked(open_graph, (1, *small), ("gain", "light"))
+        self._apply = MapApplier(*size, self._factor)
+
+    def translate(self, frame: Pixels, strength: float) -> Translation:
+        """Translate a frame of the plan's size."""
+        start = time.perf_counter()
+        small = shrink(pad_frame(frame, *self._padded), self._factor)
+        shrunk_at = time.perf_counter()
+        maps = self.backend.infer(_inputs(small, strength))
+        inferred_at = time.perf_counter()
+        # The frame is not padded here: of the enlarged maps only what it covers is used.
+        image = self._apply(frame, maps["gain"][0], maps["light"][0])
+        return _timed(image, start, shrunk_at, inferred_at)
+
+
+def _open_checked(
+    open_graph: OpenGraph, frame_shape: tuple[int, ...], outputs: tuple[str, ...]
+) -> Backend:
+    """Open the graph and run it once: engines allocate on their first call.
+
+    Raises:
+        ModelError: An output is missing, or is not uint8 in the frame's shape.
+    """
+    backend = open_graph({"frame": frame_shape, "strength": (1,)})
+    got = backend.infer(_inputs(np.zeros(frame_shape[1:], np.uint8), 1.0))
+    if any(
+        name not in got or got[name].shape != frame_shape or got[name].dtype != np.uint8
+        for name in outputs
+    ):
+        found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in got.items())
+        backend.close()
+        raise ModelError(
+            f"the graph gives {found}: expected {' and '.join(outputs)} as uint8 {frame_shape}"
+        )
+    return backend
+
+
+def _inputs(frame: Pixels, strength: float) -> dict[str, Array]:
+    return {"frame": frame[None], "strength": np.array([strength], np.float32)}
+
+
+def _timed(image: Pixels, start: float, prepared_at: float, inferred_at: float) -> Translation:
+    end = time.perf_counter()
+    return Translation(
+        image=image,
+        preprocess_ms=(prepared_at - start) * 1e3,
+        infer_ms=(inferred_at - prepared_at) * 1e3,
+        postprocess_ms=(end - inferred_at) * 1e3,
+    )

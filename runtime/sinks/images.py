@@ -1,0 +1,74 @@
+"""Images in a folder, each one complete when it appears under its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.errors import SinkError
+from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder
+
+try:
+    import cv2
+except ImportError as error:
+    raise missing_dependency("cv2", error) from error
+
+FORMATS = ("png", "jpg")
+_JPEG_QUALITY = 95
+_PNG_LEVEL = 1  # 70 ms for a photo of 1280x720 where 9 takes 1270, for 16 % more bytes
+
+
+class ImageSink(Sink):
+    """One file per frame: `000123.png` after its number, or the name of the file it was read from.
+
+    What was written stays when the sink is aborted, since every file is whole.
+
+    Args:
+        folder: Created where missing; files of the same names are replaced.
+        suffix: Format of numbered images, `png` (lossless) or `jpg`.
+
+    Raises:
+        SinkError: The folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, *, suffix: str = "png") -> None:
+        self.name = str(folder)
+        self._folder = folder
+        self._suffix = suffix
+        make_folder(folder)
+        # An unwritable folder is reported before a camera is started, not at the first frame.
+        PartialFile(folder / f"000000.{suffix}").discard()
+
+    def write(self, image: Pixels, frame: Frame) -> None:
+        """Write an image."""
+        path = self._folder / (frame.name or f"{frame.index:06d}.{self._suffix}")
+        file = PartialFile(path)
+        try:
+            file.part.write_bytes(_encode(image, path))
+            file.commit()
+        except OSError as error:
+            raise file.failed(error) from error
+        finally:
+            file.discard()
+
+    def close(self) -> None:
+        """There is nothing to complete."""
+
+    def abort(self) -> None:
+        """There is nothing half written."""
+
+
+def _encode(image: Pixels, path: Path) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
+    try:
+        done, content = cv2.imencode(path.suffix, image, options)
+    except cv2.error as error:
+        raise SinkError(
+            f"OpenCV cannot write {path} ({error.err}): expected .png or .jpg"
+        ) from error
+    if not done:
+        raise SinkError(f"OpenCV cannot write {path}: expected .png or .jpg")
+    return np.asarray(content).tobytes()

@@ -1,0 +1,175 @@
+"""A window on the screen. q, Esc or closing it ends the stream.
+
+The Qt inside OpenCV's wheel aborts the whole process where it finds no display, so nothing here
+calls OpenCV's window functions before `find_display_problem` has found none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.errors import SinkError
+from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.sinks.base import Sink, StreamStopped
+
+try:
+    import cv2
+except ImportError as error:
+    raise missing_dependency("cv2", error) from error
+
+_INSTEAD = "write a file instead (out.mp4), or a folder (frames://DIR)"
+_STOP_KEYS = frozenset(map(ord, "qQ\x1b"))
+_CONNECT_TIMEOUT_S = 2.0
+# Starting Python, OpenCV and Qt takes half a second; a slow device or network display more.
+_PROBE_TIMEOUT_S = 30.0
+_PROBE = "import cv2; cv2.namedWindow('dayshift'); cv2.destroyAllWindows()"
+
+
+class WindowSink(Sink):
+    """A window that shows the newest image. Must be written and closed by one thread.
+
+    Raises:
+        SinkError: There is no display to open a window on.
+    """
+
+    name = "window"
+
+    def __init__(self, title: str = "dayshift") -> None:
+        problem = find_display_problem()
+        if problem is not None:
+            raise SinkError(f"cannot open a window: {problem}; {_INSTEAD}")
+        self._title = title
+        self._is_shown = False
+        self._is_over = False
+
+    def write(self, image: Pixels, frame: Frame) -> None:
+        """Show an image and look at the keyboard.
+
+        Raises:
+            StreamStopped: q or Esc was pressed, or the window closed.
+        """
+        if self._is_over:
+            return
+        if not self._is_shown:
+            height, width = image.shape[:2]
+            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+            cv2.namedWindow(self._title, flags)
+            cv2.resizeWindow(self._title, width, height)
+            self._is_shown = True
+        cv2.imshow(self._title, image)
+        # waitKey also runs the window's events: without it nothing is drawn.
+        pressed = cv2.waitKey(1) & 0xFF in _STOP_KEYS
+        if pressed or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+            self.close()
+            raise StreamStopped
+
+    def close(self) -> None:
+        """Close the window."""
+        self._is_over = True
+        if self._is_shown:
+            self._is_shown = False
+            # Whoever closed the window by hand was faster; OpenCV calls that an error.
+            with contextlib.suppress(cv2.error):
+                cv2.destroyWindow(self._title)
+            cv2.waitKey(1)
+
+    def abort(self) -> None:
+        """Close the window."""
+        self.close()
+
+
+def find_display_problem(
+    environment: Mapping[str, str] = os.environ, *, build: str | None = None
+) -> str | None:
+    """Say why no window can be opened here; None where one can.
+
+    Args:
+        environment: Where DISPLAY and WAYLAND_DISPLAY are looked up.
+        build: OpenCV's build information; by default that of the OpenCV in use.
+    """
+    gui = _gui_of(cv2.getBuildInformation() if build is None else build)
+    if gui == "NONE":
+        return (
+            "this OpenCV was built without windows (opencv-python-headless); "
+            "for a window, pip install 'dayshift[desktop]' in place of the headless one"
+        )
+    if not sys.platform.startswith("linux"):
+        return None
+    return _unreachable_display(environment) or _probe_problem(environment)
+
+
+def _gui_of(build: str) -> str:
+    """Return the window toolkit in OpenCV's build information, such as QT5 or NONE."""
+    line = re.search(r"^[ \t]*GUI:[ \t]*(\S*)", build, re.MULTILINE)
+    return line[1] if line else ""
+
+
+def _unreachable_display(environment: Mapping[str, str]) -> str | None:
+    display = environment.get("DISPLAY", "")
+    wayland = environment.get("WAYLAND_DISPLAY", "")
+    if not display and not wayland:
+        return "there is no display (DISPLAY and WAYLAND_DISPLAY are not set)"
+    runtime_folder = environment.get("XDG_RUNTIME_DIR", "")
+    if display and _answers(_x_addresses(display)):
+        return None
+    if wayland and _answers([str(Path(runtime_folder, wayland))]):
+        return None
+    named = f"DISPLAY={display!r}" if display else f"WAYLAND_DISPLAY={wayland!r}"
+    return f"no display answers at {named}"
+
+
+def _x_addresses(display: str) -> list[str | tuple[str, int]]:
+    """Return where an X server listens for `[HOST]:NUMBER[.SCREEN]`: local sockets, or TCP."""
+    match = re.fullmatch(r"(?P<host>.*):(?P<number>\d+)(\.\d+)?", display)
+    if match is None:
+        return []
+    number = int(match["number"])
+    if match["host"] in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        return [path, f"\0{path}"]
+    return [(match["host"], 6000 + number)]
+
+
+def _answers(addresses: list[str | tuple[str, int]] | list[str]) -> bool:
+    """Say whether anything accepts a connection at one of the addresses."""
+    for address in addresses:
+        try:
+            if isinstance(address, tuple):
+                socket.create_connection(address, timeout=_CONNECT_TIMEOUT_S).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.settimeout(_CONNECT_TIMEOUT_S)
+                    connection.connect(address)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _probe_problem(environment: Mapping[str, str]) -> str | None:
+    """Open a window in another process, which may abort: a display can answer and still refuse."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the display does not answer within {_PROBE_TIMEOUT_S:g} s"
+    if done.returncode == 0:
+        return None
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    # Qt says the cause first, Python last.
+    cause = said[-1 if said[0].startswith("Traceback") else 0] if said else f"{done.returncode}"
+    return f"the display refuses windows ({cause})"

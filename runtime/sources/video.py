@@ -1,0 +1,170 @@
+"""Video files, decoded by PyAV (FFmpeg) on all cores to BGR.
+
+Phone videos are turned upright as their display matrix says. Pixels that are not square stay so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.errors import SourceError
+from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.sources.base import Source
+from dayshift.runtime.sources.resize import fill_size
+
+try:
+    import av
+    from av.video.reformatter import Colorspace, VideoReformatter
+except ImportError as error:
+    raise missing_dependency("av", error) from error
+try:
+    import cv2
+except ImportError as error:
+    raise missing_dependency("cv2", error) from error
+
+_EXPECTED = "expected a video file such as an H.264 MP4"
+# FFmpeg gives the counter-clockwise angle by which a frame is to be turned.
+_TURNS = {
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    -90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    -180: cv2.ROTATE_180,
+}
+# Players read HD video without a colour tag as BT.709; FFmpeg's scaler reads it as BT.601.
+_UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
+_HD_HEIGHT_PX = 720
+
+
+class VideoSource(Source):
+    """The frames of a video file, in order, as fast as they are read.
+
+    Args:
+        path: A video file.
+        size: (width, height) that frames are scaled and cut to; None keeps the video's own.
+
+    Raises:
+        SourceError: It is missing, is no video, or holds no frame that can be decoded.
+    """
+
+    is_live = False
+
+    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+        self.name = str(path)
+        self._asked_size = size
+        self._index = 0
+        self._container = _open_container(path)
+        try:
+            self._open_stream()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _open_stream(self) -> None:
+        videos = self._container.streams.video
+        if not videos:
+            raise SourceError(f"{self.name} holds no video stream: {_EXPECTED}")
+        self._stream = videos[0]
+        self._stream.thread_type = "AUTO"
+        self.fps: Fraction | None = self._stream.average_rate or None
+        self.frame_count: int | None = _promised_frames(self._stream)
+        self._frames = self._decode()
+        self._first = next(self._frames, None)
+        if self._first is None:
+            raise SourceError(f"{self.name} holds no frame that can be decoded: {_EXPECTED}")
+        self._start_pts = self._first.pts
+        # PyAV has `rotation` since 13; older ones leave the frame as it is stored.
+        self._turn = _TURNS.get(getattr(self._first, "rotation", 0))
+        # One scaler for all frames: `to_ndarray(format=...)` sets one up for each (0.5 ms at 720p).
+        self._reformatter = VideoReformatter()
+        upright = self._turn in (None, cv2.ROTATE_180)
+        stored = (self._first.width, self._first.height)
+        self.size = self._asked_size or (stored if upright else stored[::-1])
+
+    def read(self) -> Frame | None:
+        """Return the next frame.
+
+        Raises:
+            SourceError: The video broke off before its promised end.
+        """
+        captured_at = time.perf_counter()
+        decoded = self._first or next(self._frames, None)
+        self._first = None
+        if decoded is None:
+            self._check_complete()
+            return None
+        frame = Frame(self._to_pixels(decoded), self._index, captured_at, self._time_of(decoded))
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        try:
+            yield from self._container.decode(self._stream)
+        except av.error.FFmpegError as error:
+            raise SourceError(self._broke_off(f" ({error.strerror})")) from error
+
+    def _to_pixels(self, decoded: av.VideoFrame) -> Pixels:
+        untagged_hd = decoded.colorspace == _UNTAGGED and decoded.height >= _HD_HEIGHT_PX
+        picture = self._reformatter.reformat(
+            decoded, format="bgr24", src_colorspace=Colorspace.ITU709 if untagged_hd else None
+        )
+        pixels = np.asarray(picture.to_ndarray(), np.uint8)
+        if self._turn is not None:
+            pixels = np.asarray(cv2.rotate(pixels, self._turn), np.uint8)
+        return fill_size(pixels, self._asked_size) if self._asked_size else pixels
+
+    def _time_of(self, decoded: av.VideoFrame) -> float | None:
+        if decoded.pts is not None and self._start_pts is not None and decoded.time_base:
+            return float((decoded.pts - self._start_pts) * decoded.time_base)
+        return float(self._index / self.fps) if self.fps else None
+
+    def _check_complete(self) -> None:
+        """Compare with the promise: FFmpeg says nothing about a file that was cut off."""
+        promised = self.frame_count or 0
+        # Headers round durations, and an encoder may drop a frame at either end.
+        if self._index < promised - max(2, promised // 50):
+            raise SourceError(self._broke_off())
+
+    def _broke_off(self, reason: str = "") -> str:
+        promised = f" of {self.frame_count}" if self.frame_count else ""
+        return (
+            f"{self.name} breaks off after {self._index}{promised} frames{reason}: "
+            "the file is truncated or damaged, copy or record it again"
+        )
+
+
+def _open_container(path: Path) -> av.container.InputContainer:
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder: {_EXPECTED}")
+    try:
+        # The protocol is named, since FFmpeg would read one from a colon in the file's name.
+        return av.open(f"file:{path}")
+    except av.error.FFmpegError as error:
+        if path.is_file() and path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty (0 bytes): {_EXPECTED}") from error
+        hint = "" if isinstance(error, OSError) else ", complete to its last byte"
+        raise SourceError(
+            f"cannot read {path} as a video ({error.strerror}): {_EXPECTED}{hint}"
+        ) from error
+
+
+def _promised_frames(stream: av.video.stream.VideoStream) -> int | None:
+    """Return the number of frames by the header, the lower of its count and its duration.
+
+    The count is too high where an edit list leaves frames out, as in a clip trimmed on a phone.
+    """
+    by_count = stream.frames
+    by_duration = 0
+    if stream.duration and stream.time_base and stream.average_rate:
+        by_duration = round(stream.duration * stream.time_base * stream.average_rate)
+    promises = [promise for promise in (by_count, by_duration) if promise > 0]
+    return min(promises) if promises else None

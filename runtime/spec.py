@@ -1,0 +1,242 @@
+"""The model folder: `model.json` and the graph files that it names.
+
+A *form* is one way of cutting a model into a graph: `full` takes a frame and returns the image,
+`maps` takes the shrunk frame and returns two small maps that the runtime enlarges and applies. A
+form has one ONNX file per precision. Everything here is data; nothing is opened by an engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from dayshift.runtime.errors import ModelError
+
+FORMAT_VERSION = 1
+SPEC_NAME = "model.json"
+
+FilePrecision = Literal["fp32", "fp16", "int8"]
+FormName = Literal["full", "maps"]
+
+# No separators, no leading dot: a name from a downloaded model.json cannot leave its folder.
+PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    # "fp32" and friends are keys; `model_` is an ordinary prefix in this project.
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class GraphFile(_Part):
+    """One ONNX file in the model folder."""
+
+    path: PlainName
+    sha256: Sha256
+    bytes: Annotated[int, Field(gt=0)]
+
+
+class _Form(_Part):
+    files: Annotated[dict[FilePrecision, GraphFile], Field(min_length=1)]
+    multiple: Annotated[int, Field(ge=1)] = 1
+    short_side: Annotated[int, Field(ge=16)] | None = None
+
+    @model_validator(mode="after")
+    def _check_multiple(self) -> _Form:
+        # Else no size at all might be legal: `padded_size` would not end.
+        if self.short_side is not None and self.short_side % self.multiple:
+            raise ValueError(
+                f"expected short_side to be a multiple of {self.multiple}, got {self.short_side}"
+            )
+        return self
+
+
+class FullForm(_Form):
+    """A graph from frame to image.
+
+    Without `short_side`, height and width must be multiples of `multiple`. With it, the graph
+    shrinks the frame by `image.shrink_factor`, and both must be multiples of that factor times
+    `multiple`.
+    """
+
+
+class MapsForm(_Form):
+    """A graph from the shrunk frame to a gain map and a light map of the same size."""
+
+    short_side: Annotated[int, Field(ge=16)]
+
+
+class Forms(_Part):
+    """The forms a model has; `full` is the one every engine can run."""
+
+    full: FullForm
+    maps: MapsForm | None = None
+
+
+class Network(_Part):
+    """The network the graphs were exported from."""
+
+    name: str
+    parameters: Annotated[int, Field(ge=0)]
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Domains(_Part):
+    """What the model translates from and to, for example day and night."""
+
+    source: str
+    target: str
+
+
+class Control(_Part):
+    """A value that the user may turn while the stream runs."""
+
+    default: Fraction01 = 1.0
+    minimum: Fraction01 = 0.0
+    maximum: Fraction01 = 1.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Control:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(
+                f"expected minimum <= default <= maximum, "
+                f"got {self.minimum}, {self.default}, {self.maximum}"
+            )
+        return self
+
+
+class Controls(_Part):
+    """The user's controls; strength 0 returns the input unchanged."""
+
+    strength: Control = Control()
+
+
+class Quality(BaseModel):
+    """How one precision's images differ from those of `reference`, over `n_frames` real frames.
+
+    `psnr_db` is None where the images are identical. Further measurements may be added by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float | int | str | None]
+
+    reference: str
+    n_frames: Annotated[int, Field(ge=1)]
+    psnr_db: float | None = None
+    ssim: float | None = None
+    max_abs: float | None = None
+
+
+class Training(_Part):
+    """Where the weights come from, and under which licence they may be used."""
+
+    recipe: str
+    data: list[str]
+    licence: str
+    note: str = ""
+
+
+class ModelSpec(_Part):
+    """The content of `model.json`."""
+
+    format_version: Literal[1]
+    name: PlainName
+    summary: str
+    method: str
+    network: Network
+    domains: Domains
+    controls: Controls = Controls()
+    forms: Forms
+    quality: dict[str, Quality] = Field(default_factory=dict)
+    training: Training
+    preview: PlainName | None = None
+
+    def form(self, name: FormName) -> FullForm | MapsForm:
+        """Return one form.
+
+        Raises:
+            ModelError: The model does not have it.
+        """
+        form = self.forms.full if name == "full" else self.forms.maps
+        if form is None:
+            raise ModelError(f"model {self.name} has no form {name!r}: ask for 'full' or 'auto'")
+        return form
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """Read and validate `folder/model.json`.
+
+    Raises:
+        ModelError: The folder or the file is missing, is not JSON, or a field is wrong.
+    """
+    path = folder / SPEC_NAME
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path} ({error.strerror}): expected a model folder with a {SPEC_NAME}"
+        ) from error
+    try:
+        return ModelSpec.model_validate_json(text)
+    except ValidationError as error:
+        raise ModelError(f"{path}: {_first_complaint(error)}") from error
+
+
+def save_spec(folder: Path, spec: ModelSpec) -> Path:
+    """Write `spec` to `folder/model.json` in one step, so that no reader sees half of it."""
+    path = folder / SPEC_NAME
+    part = folder / f".{SPEC_NAME}.part"
+    part.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return part.replace(path)
+
+
+def describe_file(path: Path) -> GraphFile:
+    """Return the entry for a graph file as it is now: name, hash and size."""
+    content = path.read_bytes()
+    return GraphFile(path=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def read_graph(folder: Path, file: GraphFile) -> bytes:
+    """Read a graph file and check it against its entry.
+
+    The caller hands these very bytes to an engine: what was checked is what runs.
+
+    Raises:
+        ModelError: The file is missing, or its size or hash is not what `model.json` says.
+    """
+    path = folder / file.path
+    remedy = "re-download or re-export the model folder"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path} ({error.strerror}): {remedy}") from error
+    if len(content) != file.bytes:
+        raise ModelError(f"{path} has {len(content)} bytes, expected {file.bytes}: {remedy}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise ModelError(f"{path} has sha256 {digest}, expected {file.sha256}: {remedy}")
+    return content
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """Put the first of pydantic's complaints in one line: field, reason, what was got."""
+    complaints = error.errors(include_url=False)
+    first = complaints[0]
+    field = ".".join(str(key) for key in first["loc"]) or "the file"
+    reason = " ".join(first["msg"].split())
+    # A syntax error's input is the whole file; its message has the line and column.
+    shown = "" if first["type"] in ("json_invalid", "missing") else f", got {first['input']!r:.80}"
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return f"{field}: {reason}{shown}{more}"

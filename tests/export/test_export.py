@@ -1,0 +1,174 @@
+"""Export end to end, with a small network: every graph makes the picture that PyTorch makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="export needs torch: pip install 'dayshift[export]'")
+
+import onnx
+import torch
+
+from dayshift.export.core_graph import export_core, prepare
+from dayshift.export.model_folder import calibration_feeds, export_model
+from dayshift.export.parity import ParityRow, check_parity
+from dayshift.export.quantize import quantize_core
+from dayshift.export.reference import TorchTranslator
+from dayshift.runtime.errors import GateError, SinkError
+from dayshift.runtime.model import load
+from dayshift.runtime.spec import load_spec
+from dayshift.train.checkpoint import Checkpoint
+from dayshift.train.networks.gain_light import GainLight, GainLightConfig
+from dayshift.train.recipe import Recipe
+
+# torch's exporter warns about its own use of pytree internals (torch 2.13).
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*:FutureWarning"),
+]
+
+
+def _network() -> GainLight:
+    """A network whose maps vary over the picture and whose batch norms are not trivial."""
+    torch.manual_seed(0)
+    network = GainLight(GainLightConfig((8, 8, 16), 1)).eval()
+    for head in (network.dimming, network.lamps):
+        torch.nn.init.normal_(head.weight, std=0.3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    return network
+
+
+def _frames() -> list[np.ndarray]:
+    """Smooth random pictures: landscape, portrait, odd."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    sizes = [(360, 640), (400, 225), (359, 641)]
+    return [cv2.resize(rng.integers(0, 256, (9, 16, 3), np.uint8), size[::-1]) for size in sizes]
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    recipe = Recipe.model_validate(
+        {"name": "tiny", "summary": "test", "network": {"channels": [8, 8, 16], "blocks": 1}}
+    )
+    return Checkpoint(recipe, 1, {"average": _network().state_dict()}, {"data": {"photos": 3}})
+
+
+@pytest.fixture(scope="module")
+def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "tiny"
+    export_model(checkpoint, out, calibration=_frames(), frames=_frames())
+    return out
+
+
+def test_folding_and_channel_order_keep_the_function() -> None:
+    network = _network()
+    frame, strength = torch.rand(1, 3, 40, 48), torch.tensor([0.7])
+    with torch.no_grad():
+        for original, deployed in zip(
+            network(frame, strength), prepare(network)(frame.flip(1), strength), strict=True
+        ):
+            assert torch.allclose(original, deployed.flip(1), atol=1e-5)
+
+
+def test_no_batch_norm_is_left_in_the_graph() -> None:
+    operations = {node.op_type for node in export_core(prepare(_network())).graph.node}
+    assert "Conv" in operations
+    assert not operations & {"BatchNormalization", "InstanceNormalization", "ConvTranspose"}
+
+
+def test_only_convolutions_are_quantized_symmetrically() -> None:
+    core = export_core(prepare(_network()))
+    quantized = quantize_core(core, calibration_feeds(_frames(), 180))
+    convolutions = [node for node in core.graph.node if node.op_type == "Conv"]
+    inputs = {node.input[0] for node in convolutions}  # the two heads share one
+    nodes = quantized.graph.node
+    dequantized = sum(node.op_type == "DequantizeLinear" for node in nodes)
+    assert dequantized == len(convolutions) + len(inputs)
+    producers = {out: node.op_type for node in nodes for out in node.output}
+    for node in nodes:
+        if node.op_type == "Conv":
+            assert [producers[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
+    constants = {tensor.name: tensor for tensor in quantized.graph.initializer}
+    for node in nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = onnx.numpy_helper.to_array(constants[node.input[2]])
+            assert zero.dtype == np.int8
+            assert not zero.any()
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("form", ["full", "maps"])
+def test_strength_zero_returns_the_frame_exactly(folder: Path, backend: str, form: str) -> None:
+    for precision in ("fp32", "int8"):
+        model = load(folder, backend=backend, form=form, precision=precision, strength=0.0)
+        for frame in _frames():
+            np.testing.assert_array_equal(model(frame), frame)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_the_two_forms_agree_within_two_levels(
+    folder: Path, precision: str, strength: float
+) -> None:
+    full, maps = (
+        load(folder, backend="openvino", form=form, precision=precision, strength=strength)
+        for form in ("full", "maps")
+    )
+    for frame in _frames():
+        image = full(frame)
+        assert image.shape == frame.shape
+        assert np.abs(image.astype(int) - maps(frame)).max() <= 2
+
+
+def test_the_fp32_graph_is_pytorch_within_a_level(folder: Path) -> None:
+    reference, model = TorchTranslator(_network()), load(folder, precision="fp32", form="full")
+    for frame in _frames():
+        assert np.abs(reference(frame).astype(int) - model(frame)).max() <= 1
+
+
+def test_quality_of_every_precision_is_written_down(folder: Path) -> None:
+    quality = load_spec(folder).quality
+    assert set(quality) == {"fp32", "fp16", "int8"}
+    assert all(entry.n_frames == 3 and (entry.psnr_db or 99) >= 38 for entry in quality.values())
+
+
+def test_files_are_single_and_a_preview_is_there(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [f"{form}{p}.onnx" for form in ("", "maps.") for p in ("fp32", "fp16", "int8")]
+        + ["model.json", "preview.jpg"]
+    )
+
+
+def test_a_model_below_the_limit_is_refused_by_name_and_number() -> None:
+    row = ParityRow("openvino", "maps", "int8", 31.2, 30.0, 0.96, 40, 3)
+    with pytest.raises(GateError, match=r"maps int8 on openvino: got 31\.2 dB.*at least 38"):
+        check_parity([row])
+
+
+def test_a_failed_export_leaves_the_old_folder_as_it_was(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "model.json").write_text("old")
+    monkeypatch.setattr(
+        "dayshift.export.parity.LIMITS", dict.fromkeys(("fp32", "fp16", "int8"), (999.0, 2.0))
+    )
+    with pytest.raises(GateError):
+        export_model(checkpoint, out, calibration=_frames()[:1], frames=_frames()[:1])
+    assert (out / "model.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_that_is_no_model_is_not_replaced(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("keep me")
+    with pytest.raises(SinkError, match="not a model folder"):
+        export_model(checkpoint, tmp_path, calibration=_frames(), frames=_frames())

@@ -1,0 +1,68 @@
+"""A tiny data folder of every kind of sample, and a recipe that trains on it in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs torch: pip install 'dayshift[train]'")
+
+from dayshift.train.recipe import Recipe
+
+
+def _street(rng: np.random.Generator, height: int = 96, width: int = 128) -> np.ndarray:
+    """A bright sky above a darker, textured ground."""
+    image = np.full((height, width, 3), (230, 200, 170), np.uint8)
+    image[height // 2 :] = rng.integers(60, 140, (height - height // 2, width, 3))
+    return image
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+
+    def write(name: str, image: np.ndarray) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), image)
+
+    for index in range(3):
+        day = _street(rng)
+        for time, level in (("day", 1.0), ("dusk", 0.5), ("night", 0.15)):
+            write(f"synth/{time}/train/{index:05d}.png", (day * level).astype(np.uint8))
+    rows = ["day,night,source,scene,tier"]
+    for index in range(2):
+        day = _street(rng)
+        write(f"day/train/A_cam_{index}.png", day)
+        write(f"night/train/A_cam_{index}.png", (day * 0.4).astype(np.uint8))
+        rows.append(f"day/train/A_cam_{index}.png,night/train/A_cam_{index}.png,cam,one,A")
+    write("day/train/B_forbidden_0.png", _street(rng))
+    write("night/train/B_forbidden_0.png", _street(rng))
+    rows.append("day/train/B_forbidden_0.png,night/train/B_forbidden_0.png,other,two,B")
+    (root / "paired").mkdir()
+    (root / "paired/pairs_train.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "summary": "for tests",
+            "network": {"channels": [4, 4, 8], "blocks": 1, "discriminator_width": 4},
+            "batch": {
+                "rendered": 1,
+                "paired": 1,
+                "photos": 1,
+                "height": 64,
+                "width": 80,
+                "shrink": 2.0,
+            },
+            "optimizer": {"steps": 4, "supervised_steps": 2},
+        }
+    )
