@@ -7,7 +7,11 @@ engine ever swaps channels.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
+import warnings
+from collections.abc import Iterator
 
 import onnx
 import torch
@@ -49,18 +53,33 @@ def export_core(deployed: GainLight, *, half: bool = False) -> onnx.ModelProto:
     """
     module: nn.Module = _HalfPrecision(copy.deepcopy(deployed)) if half else deployed
     height, width = (torch.export.Dim(name, min=2, max=512) for name in ("rows", "columns"))
-    program = torch.onnx.export(
-        module.eval(),
-        (torch.rand(1, 3, *_EXAMPLE_SIZE), torch.ones(1)),
-        input_names=["frame", "strength"],
-        output_names=["gain", "light"],
-        dynamic_shapes=({2: STRIDE * height, 3: STRIDE * width}, None),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            module.eval(),
+            (torch.rand(1, 3, *_EXAMPLE_SIZE), torch.ones(1)),
+            input_names=["frame", "strength"],
+            output_names=["gain", "light"],
+            dynamic_shapes=({2: STRIDE * height, 3: STRIDE * width}, None),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     return program.model_proto
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what torch 2.13 says of itself: torchvision is absent, its own calls are old."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def _fold_batch_norm(module: nn.Module) -> None:

@@ -107,16 +107,19 @@ def _write_graphs(
     full: dict[Any, spec.GraphFile] = {}
     maps: dict[Any, spec.GraphFile] = {}
     for precision, core in cores.items():
-        for files, name, graph in (
-            (full, f"{precision}.onnx", full_form(core, short_side)),
-            (maps, f"maps.{precision}.onnx", maps_form(core)),
-        ):
-            onnx.save(graph, folder / name)
-            files[precision] = spec.describe_file(folder / name)
+        full[precision] = _write(full_form(core, short_side), folder / f"{precision}.onnx")
+        # The maps form is for CPUs, which compute fp16 graphs in fp32.
+        if precision != "fp16":
+            maps[precision] = _write(maps_form(core), folder / f"maps.{precision}.onnx")
     return spec.Forms(
         full=spec.FullForm(files=full, short_side=short_side),
         maps=spec.MapsForm(files=maps, short_side=short_side),
     )
+
+
+def _write(graph: onnx.ModelProto, path: Path) -> spec.GraphFile:
+    onnx.save(graph, path)
+    return spec.describe_file(path)
 
 
 def _describe(checkpoint: Checkpoint, network: GainLight, forms: spec.Forms) -> spec.ModelSpec:

@@ -27,7 +27,6 @@ _COMBINATIONS = (
     ("openvino", "full", "fp16"),
     ("openvino", "full", "int8"),
     ("openvino", "maps", "fp32"),
-    ("openvino", "maps", "fp16"),
     ("openvino", "maps", "int8"),
 )
 

@@ -7,7 +7,8 @@ several dB on image generators.
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,19 +48,19 @@ def quantize_core(
         )
         onnx.save(core, source)
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        logging.getLogger().setLevel(logging.ERROR)
-        quantization.quantize_static(
-            str(prepared),
-            str(target),
-            _Feeds(feeds),
-            quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=quantization.QuantType.QInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=method.MinMax if percentile is None else method.Percentile,
-            extra_options=_options(percentile),
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # the calibrator prints
+            quantization.quantize_static(
+                str(prepared),
+                str(target),
+                _Feeds(feeds),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=quantization.QuantType.QInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=method.MinMax if percentile is None else method.Percentile,
+                extra_options=_options(percentile),
+            )
         return onnx.load(str(target))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ except ImportError as error:
 # The driver fills one buffer while the other is decoded: with a single one, cameras were seen to
 # fall from 30 to 15 frames/s.
 _BUFFERS = 2
+_SILENT = 0  # of cv::utils::logging::LogLevel
 
 
 class CameraSource(Source):
@@ -174,9 +176,9 @@ def _read_format(capture: cv2.VideoCapture) -> str:
 @contextlib.contextmanager
 def _quiet_opencv() -> Iterator[None]:
     """Keep OpenCV's warnings about drivers off stderr: what matters is in our errors."""
-    logging = cv2.utils.logging
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # the first in OpenCV 5, the second in 4
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    logging.setLogLevel(_SILENT)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ Phone videos are turned upright as their display matrix says. Pixels that are no
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class VideoSource(Source):
         if self._first is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded: {_EXPECTED}")
         self._start_pts = self._first.pts
-        # PyAV has `rotation` since 13; older ones leave the frame as it is stored.
+        # PyAV before 14.2 does not tell; the frame then stays as it is stored.
         self._turn = _TURNS.get(getattr(self._first, "rotation", 0))
         # One scaler for all frames: `to_ndarray(format=...)` sets one up for each (0.5 ms at 720p).
         self._reformatter = VideoReformatter()
@@ -104,9 +104,11 @@ class VideoSource(Source):
 
     def close(self) -> None:
         """Close the file."""
+        # The decoder first: suspended in the middle of the file, it would outlive the container.
+        self._frames.close()
         self._container.close()
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         try:
             yield from self._container.decode(self._stream)
         except av.error.FFmpegError as error:

@@ -126,10 +126,11 @@ def test_colours_come_back_within_a_few_levels(
 def test_the_file_says_which_colours_it_holds(tmp_path: Path) -> None:
     path = write_images(tmp_path / "out.mp4", [gradient()])
     with av.open(str(path)) as container:
-        decoded = next(container.decode(video=0))
-    # The BT.601 matrix (AVCOL_SPC_BT470BG or, the same, SMPTE170M) in limited range.
-    assert decoded.colorspace in (5, 6)
-    assert (decoded.color_range, decoded.color_primaries, decoded.color_trc) == (1, 1, 1)
+        next(container.decode(video=0))
+        codec = container.streams.video[0].codec_context
+        # The BT.601 matrix (AVCOL_SPC_BT470BG or, the same, SMPTE170M) in limited range.
+        assert codec.colorspace in (5, 6)
+        assert (codec.color_range, codec.color_primaries, codec.color_trc) == (1, 1, 1)
 
 
 def test_detail_survives(tmp_path: Path) -> None:
