@@ -34,11 +34,15 @@ class SideBySide:
 
     def __init__(self, source_label: str, image_label: str) -> None:
         self._labels = (_label(source_label), _label(image_label))
+        # Kept from frame to frame: fresh memory of this size costs as much as the copies into it.
+        self._both = np.empty((0, 0, 3), np.uint8)
 
     def __call__(self, source: Pixels, image: Pixels) -> Pixels:
-        """Return a new array (H, 2W, 3); both pictures must have the same size."""
+        """Return both pictures, of one size, as (H, 2W, 3); the next call overwrites the array."""
         height, width = source.shape[:2]
-        both = np.empty((height, 2 * width, 3), np.uint8)
+        if self._both.shape != (height, 2 * width, 3):
+            self._both = np.empty((height, 2 * width, 3), np.uint8)
+        both = self._both
         for left, picture, label in zip((0, width), (source, image), self._labels, strict=True):
             both[:, left : left + width] = picture
             _paste(both[:, left : left + width], label)

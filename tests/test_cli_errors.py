@@ -115,11 +115,17 @@ def test_a_model_that_does_not_exist(dayshift_command: Dayshift, verb: str) -> N
     assert done.code == 1
 
 
+@pytest.mark.parametrize("verb", ["info", "run"])
 def test_json_that_cannot_be_written(
-    dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path
+    dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path, verb: str
 ) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "run.json"
-    done = dayshift_command("info", tiny_model, "--json", target)
+    words = {
+        "info": [str(tiny_model)],
+        # Found out before the stream, which has no end, is started.
+        "run": ["synthetic://?size=64x48", "null://", "--model", str(tiny_model)],
+    }[verb]
+    done = dayshift_command(verb, *words, "--json", target)
     assert str(target.parent) in done.error
     assert done.code == 1

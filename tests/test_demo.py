@@ -37,6 +37,15 @@ def test_source_is_left_and_translation_right_each_with_its_label() -> None:
     assert not np.array_equal(left[:60] != 200, right[:60] != 90)
 
 
+def test_a_second_frame_replaces_the_first_and_may_have_another_size() -> None:
+    draw = SideBySide("day", "night")
+    for height, width, level in ((96, 128, 10), (96, 128, 70), (64, 200, 30)):
+        both = draw(plain(height, width, level), plain(height, width, level + 1))
+        assert both.shape == (height, 2 * width, 3)
+        assert (both[-1, :width] == level).all()
+        assert (both[-1, width:] == level + 1).all()
+
+
 def test_a_label_that_is_larger_than_the_picture_is_cut_off() -> None:
     both = SideBySide("a label longer than this picture is wide", "b")(
         plain(32, 48, 10), plain(32, 48, 20)
@@ -146,11 +155,13 @@ def test_the_bundled_model_makes_night_of_the_bundled_clip() -> None:
     assert night.max() > 120
 
 
-def test_the_bundled_model_has_every_form_and_precision() -> None:
+def test_the_bundled_model_has_both_forms_and_a_good_int8() -> None:
     with dayshift.load("day2night") as model:
         forms = model.spec.forms
         assert forms.maps is not None
-        assert set(forms.full.files) == set(forms.maps.files) == {"fp32", "fp16", "int8"}
+        assert forms.full.files.keys() == {"fp32", "fp16", "int8"}
+        # The maps form is for CPUs, which compute fp16 graphs in fp32.
+        assert forms.maps.files.keys() >= {"fp32", "int8"}
         int8 = model.spec.quality["int8"]
     assert int8.psnr_db is not None
     assert int8.psnr_db >= 38

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.image import Pixels
 
+_NIGHT_TINT_BGR = np.array([1.08, 1.0, 0.94], dtype=np.float32)
+_DUSK_TINT_BGR = np.array([1.12, 0.98, 0.94], dtype=np.float32)  # skylight after sunset is blue
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -142,11 +144,11 @@ def vary_camera(image: Pixels, rng: np.random.Generator) -> Pixels:
     and keeps few cameras from being learned by heart.
     """
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    saturation = rng.uniform(0.6, 1.5)
+    saturation = rng.uniform(0.7, 1.3)
     x = cv2.addWeighted(image, saturation, gray, 1 - saturation, 0)
     haze = rng.uniform(0, 0.3) if rng.random() < 0.4 else 0.0
-    levels = np.linspace(0, 1, 256)[:, None] * rng.uniform(0.88, 1.12, 3) * rng.uniform(0.8, 1.15)
-    levels = levels * (1 - haze) + haze * rng.uniform(0.7, 0.95, 3)
+    levels = np.linspace(0, 1, 256)[:, None] * rng.uniform(0.94, 1.06, 3) * rng.uniform(0.8, 1.15)
+    levels = levels * (1 - haze) + haze * rng.uniform(0.75, 0.95) * rng.uniform(0.95, 1.05, 3)
     x = cv2.LUT(x, _to_levels(np.clip(levels, 0, 1) ** rng.uniform(0.75, 1.35)))
     noise = rng.integers(-128, 128, image.shape, dtype=np.int8)
     return np.asarray(
@@ -162,8 +164,8 @@ def add_texture(images: Sequence[Pixels], photo: Pixels, rng: np.random.Generato
     """
     luma = cv2.cvtColor(resize_area(photo, images[0].shape[:2]), cv2.COLOR_BGR2GRAY)
     luma = np.maximum(luma, 8)  # keeps the ratio below tame in shadows
-    ratio = np.asarray(cv2.divide(luma, cv2.blur(luma, (13, 13)), dtype=cv2.CV_32F))
-    ratio = 1 + (np.clip(ratio, 0.6, 1.6) - 1) * np.float32(rng.uniform(0.4, 1.0))
+    ratio = np.asarray(cv2.divide(luma, cv2.blur(luma, (5, 5)), dtype=cv2.CV_32F))
+    ratio = 1 + (np.clip(ratio, 0.6, 1.6) - 1) * np.float32(rng.uniform(0.2, 0.7))
     detail = cv2.merge([ratio, ratio, ratio])
     return [np.asarray(cv2.multiply(i, detail, dtype=cv2.CV_8U), dtype=np.uint8) for i in images]
 
@@ -171,12 +173,20 @@ def add_texture(images: Sequence[Pixels], photo: Pixels, rng: np.random.Generato
 def darken_exposure(night: Pixels, power: tuple[float, float], rng: np.random.Generator) -> Pixels:
     """Regrade a night photo that its camera exposed like day, by a random power of that range.
 
-    Traffic cameras lift lit roads by night to the brightness of day. A power curve takes the
-    exposure back, keeps black and lamps where they are, and cools the rest slightly.
+    Traffic cameras lift lit roads by night to the brightness of day. A power curve on luma takes
+    the exposure back, keeps black and lamps where they are, and cools the rest slightly. Not on
+    each channel by itself: that would multiply saturation.
     """
-    tint = np.array([1.08, 1.0, 0.94])  # BGR
-    curve = np.linspace(0, 1, 256)[:, None] ** rng.uniform(*power) * tint
-    return np.asarray(cv2.LUT(night, _to_levels(curve)), dtype=np.uint8)
+    levels = (np.arange(256, dtype=np.float32) / 255) ** np.float32(rng.uniform(*power) - 1)
+    fall = levels[cv2.cvtColor(night, cv2.COLOR_BGR2GRAY)]
+    tinted = cv2.merge([fall * tint for tint in _NIGHT_TINT_BGR])
+    return np.asarray(cv2.multiply(night, tinted, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def halfway(day: Pixels, night: Pixels) -> Pixels:
+    """Return dusk as halfway in stops between aligned day and night: their geometric mean."""
+    mean = np.sqrt(day.astype(np.float32) * night.astype(np.float32)) * _DUSK_TINT_BGR
+    return np.asarray(np.clip(mean + 0.5, 0, 255), dtype=np.uint8)
 
 
 def _to_levels(curve: npt.NDArray[np.float64]) -> Pixels:

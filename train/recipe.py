@@ -71,7 +71,7 @@ class LossSection(_Section):
     rendered_gradient: Weight = 20.0
     rendered_gan: Weight = 1.0
     paired_l1: Weight = 30.0
-    photo_gan: Weight = 0.4
+    photo_gan: Weight = 0.3
     smoothness: Weight = 0.3
     photo_light: Weight = 1.0
 

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from dayshift.files import write_file
+from dayshift.runtime.sinks.base import PartialFile
 
 STDOUT = "-"
 _PIPE_COLUMNS = 120
@@ -31,6 +32,12 @@ def emit(
         print_table(title, rows)
     if json_to is not None:
         write_json(result, json_to)
+
+
+def check_json_target(json_to: str | None) -> None:
+    """Raise now the SinkError that `write_json` would raise after an hour's work."""
+    if json_to not in (None, STDOUT):
+        PartialFile(Path(json_to)).discard()
 
 
 def write_json(result: Mapping[str, Any], json_to: str) -> None:

@@ -50,7 +50,7 @@ def run(
 
     Ctrl-C, or q in the window, ends the stream and completes the files.
     """
-    from dayshift.cli.output import emit, note
+    from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
     from dayshift.runtime.model import load
@@ -58,6 +58,7 @@ def run(
     from dayshift.runtime.sinks import open_sink
     from dayshift.runtime.sources import open_source
 
+    check_json_target(json_to)
     size_wh = parse_size_option(size)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source, size=size_wh))

@@ -36,13 +36,14 @@ def translate(
     exist are skipped: after an interruption, run the same command again to go on. Two inputs that
     would become one result are refused, and so is a result over an input. Sound is not copied.
     """
-    from dayshift.cli.output import emit, note
+    from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import file_progress
     from dayshift.jobs import plan_jobs
     from dayshift.runtime.model import load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.translate import translate_files
 
+    check_json_target(json_to)
     jobs = plan_jobs(inputs, out)
     make_folder(out)
     with load(model, backend=backend, precision=precision, strength=strength) as loaded:

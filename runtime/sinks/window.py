@@ -67,7 +67,7 @@ class WindowSink(Sink):
         cv2.imshow(self._title, image)
         # waitKey also runs the window's events: without it nothing is drawn.
         pressed = cv2.waitKey(1) & 0xFF in _STOP_KEYS
-        if pressed or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+        if pressed or not self._is_visible():
             self.close()
             raise StreamStopped
 
@@ -84,6 +84,12 @@ class WindowSink(Sink):
     def abort(self) -> None:
         """Close the window."""
         self.close()
+
+    def _is_visible(self) -> bool:
+        try:
+            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # Qt has gone with its last window
+            return False
 
 
 def find_display_problem(

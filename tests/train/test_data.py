@@ -68,3 +68,16 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 def test_triples_need_a_name_in_all_three_folders(data_root: Path) -> None:
     (data_root / "synth/night/train/00001.png").unlink()
     assert len(data.Triples.load(data_root / "synth").day) == 2
+
+
+def test_dusk_is_halfway_in_stops_between_day_and_night() -> None:
+    day, night = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 3), 50, np.uint8)
+    dusk = data.halfway(day, night)
+    assert abs(int(dusk[0, 0, 1]) - 100) <= 3
+    assert dusk[0, 0, 0] > dusk[0, 0, 2]  # bluer than red
+
+
+def test_regrading_keeps_colours_as_saturated_as_they_are() -> None:
+    lamp = np.full((1, 1, 3), (60, 120, 180), np.uint8)
+    graded = data.darken_exposure(lamp, (2.2, 2.8), np.random.default_rng(0)).astype(float)
+    assert 2.0 < graded[0, 0, 2] / graded[0, 0, 0] < 3.5  # was 3; each channel alone would give 14

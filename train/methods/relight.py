@@ -7,7 +7,8 @@ population:
   sees the source (Pix2Pix, Isola et al. 2017): which windows are lit is not to be guessed from L1,
   which would light none.
 * paired: day and night of one fixed camera, aligned but for traffic, the night regraded to night's
-  exposure. L1 between averages of 4x4 pixels, where moved cars weigh little.
+  exposure; some are asked for dusk, halfway between the two in stops. L1 between averages of 4x4
+  pixels, where moved cars weigh little.
 * photos: days without a partner. A discriminator compares all real translations with real nights.
 
 An edge-aware smoothness of the gain on all of them keeps structure.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,6 +36,8 @@ from dayshift.train.networks.gain_light import (
 )
 from dayshift.train.networks.patchgan import PatchDiscriminator
 from dayshift.train.recipe import Recipe
+
+Mask = npt.NDArray[np.float32]  # (H, W) in [0, 1]
 
 _DAYLIT_MEAN = 70  # a night photo whose mean level is above this was exposed as if it were day
 _PAIRED_POOL = 4
@@ -79,14 +83,14 @@ class RelightData:
         paired = [self._paired(rng) for _ in range(sizes.paired)]
         photos = [self._photo(rng) for _ in range(sizes.photos)]
         frames = [s[0] for s in samples] + [s[0] for s in paired] + photos
-        strengths = [s[2] for s in samples] + [1.0] * (sizes.paired + sizes.photos)
+        strengths = [s[2] for s in samples] + [s[2] for s in paired] + [1.0] * sizes.photos
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
         return Batch(
             frame=_to_tensor(frames),
             small=_to_tensor([data.resize_area(f, small_size) for f in frames]),
             strength=torch.tensor(strengths),
             target=_to_tensor([s[1] for s in samples] + [s[1] for s in paired]),
-            weight=torch.from_numpy(np.stack([s[2] for s in paired])[:, None]),
+            weight=torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
             nights=_to_tensor([self._night(rng) for _ in range(sizes.paired + sizes.photos)]),
         )
 
@@ -99,22 +103,22 @@ class RelightData:
         is_dusk = rng.random() < self.recipe.batch.dusk_share
         target = (self.triples.dusk if is_dusk else self.triples.night)[index]
         images = data.random_crop([self.triples.day[index], target], self._size, rng)
-        if rng.random() < 0.7:
+        if rng.random() < 0.5:
             images = data.add_texture(images, self._photo(rng), rng)
         return data.vary_camera(images[0], rng), images[1], 0.5 if is_dusk else 1.0
 
-    def _paired(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, np.ndarray[Any, Any]]:
+    def _paired(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, Mask]:
         days, nights = self.pairs.scenes[int(rng.integers(len(self.pairs.scenes)))]
         day, night = days[int(rng.integers(len(days)))], nights[int(rng.integers(len(nights)))]
         day, night = data.random_crop([day, night], self._size, rng)
         # What is equally bright by day and by night is a caption that the camera's owner burnt in.
         change = np.abs(day.astype(np.int16) - night).max(axis=2)
         caption = (change < 12) & ((night.min(axis=2) > 200) | (night.max(axis=2) < 12))
-        return (
-            data.vary_camera(day, rng),
-            self._regrade(night, rng),
-            (~caption).astype(np.float32),
-        )
+        counts = (~caption).astype(np.float32)
+        target, strength = self._regrade(night, rng), 1.0
+        if rng.random() < self.recipe.batch.dusk_share:
+            target, strength = data.halfway(day, target), 0.5
+        return data.vary_camera(day, rng), target, strength, counts
 
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
         return data.darken_exposure(night, self.recipe.data.regrade, rng)
@@ -213,7 +217,7 @@ class Relight:
             terms["photo_light"] = weights.photo_light * light[n:].mean()
             with torch.autocast(self.device.type, torch.bfloat16):
                 rendered = self.d_rendered(_judged(torch.cat([batch.frame[:n], fake[:n]], 1)))
-                photos = self.d_photos(_judged(fake[n:]))
+                photos = self.d_photos(_judged(self._nights_of(batch, fake)))
             terms["rendered_gan"] = weights.rendered_gan * losses.hinge_generator(rendered.float())
             terms["photo_gan"] = weights.photo_gan * losses.hinge_generator(photos.float())
         return terms
@@ -225,8 +229,15 @@ class Relight:
                 torch.cat([batch.frame[:n], image], 1) for image in (batch.target[:n], fake[:n])
             ]
             rendered = self.d_rendered(_judged(torch.cat(pairs))).float().chunk(2)
-            photos = self.d_photos(_judged(torch.cat([batch.nights, fake[n:]]))).float().chunk(2)
+            translated = self._nights_of(batch, fake)
+            nights = torch.cat([batch.nights[: len(translated)], translated])
+            photos = self.d_photos(_judged(nights)).float().chunk(2)
         return losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
+
+    def _nights_of(self, batch: Batch, fake: Tensor) -> Tensor:
+        """Return the photos translated to full night; there are no real dusks to judge by."""
+        n = self.recipe.batch.rendered
+        return fake[n:][batch.strength[n:] == 1]
 
     def _prepare(self, step: int) -> None:
         rates = self.recipe.optimizer
