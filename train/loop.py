@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from dayshift.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from dayshift.train.methods.relight import Relight, RelightData
+from dayshift.train.methods.relight import Relight
+from dayshift.train.methods.relight_data import RelightData
 from dayshift.train.preview import save_preview
 from dayshift.train.recipe import Recipe, RecipeError
 

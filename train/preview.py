@@ -14,7 +14,7 @@ from dayshift.train import data
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
 
 if TYPE_CHECKING:
-    from dayshift.train.methods.relight import RelightData
+    from dayshift.train.methods.relight_data import RelightData
 
 _SIZE = (256, 320)  # height, width of one picture of the sheet
 
