@@ -255,11 +255,18 @@ def _set_up(spec: ModelSpec, backend: BackendName, precision: str, form: str, re
 def _choose_form(spec: ModelSpec, form: str, precision: str) -> FormName:
     """Choose the form: maps are several times faster on a CPU, which is all the backends run on."""
     if form == "auto":
-        return "maps" if spec.forms.maps else "full"
+        maps = spec.forms.maps
+        lacks = precision != "auto" and maps is not None and not _has(maps, precision)
+        return "full" if maps is None or lacks else "maps"
     if form not in get_args(FormName):
         expected = ", ".join(get_args(FormName))
         raise UsageError(f"unknown form {form!r}: expected auto or one of {expected}")
     return cast(FormName, form)
+
+
+def _has(form: MapsForm, precision: str) -> bool:
+    """Say whether the form has the file that a precision asked for needs."""
+    return _file_precision(check_precision(precision)) in form.files
 
 
 def _file_precision(precision: Precision) -> FilePrecision:

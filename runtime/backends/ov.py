@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,7 +37,7 @@ class OpenVINOBackend:
 
     def __init__(self, graph: bytes, shapes: Shapes, precision: Precision) -> None:
         self.version: str = ov.__version__.split("-")[0]
-        core = ov.Core()
+        core = _core()
         hint = _precision_hint(core, precision)
         try:
             compiled = _compile(core, graph, shapes, hint)
@@ -72,6 +73,17 @@ class OpenVINOBackend:
     def close(self) -> None:
         """Free the engine."""
         self._request = None
+
+
+@functools.cache
+def _core() -> ov.Core:
+    """Return the process's one core, which is never freed.
+
+    The CPU plugin gives the thread that loads it a signal stack and unmaps that when the core is
+    freed. Freed on another thread, or before a younger core, it leaves the thread with a stack that
+    is gone, and the next signal (Ctrl-C) ends the process with a segmentation fault.
+    """
+    return ov.Core()
 
 
 def _precision_hint(core: ov.Core, precision: Precision) -> str:

@@ -62,7 +62,10 @@ class ImageSink(Sink):
 
 
 def _encode(image: Pixels, path: Path) -> bytes:
-    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
+    # OpenCV complains on stderr about an option of the other format.
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    if path.suffix.lower() == ".png":
+        options = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
     try:
         done, content = cv2.imencode(path.suffix, image, options)
     except cv2.error as error:

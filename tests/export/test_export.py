@@ -33,6 +33,8 @@ def _network() -> GainLight:
         torch.nn.init.normal_(head.weight, std=0.3)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             torch.nn.init.normal_(module.running_mean, std=0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     return network

@@ -210,3 +210,19 @@ except MissingDependency as error:
     assert done.stdout.startswith(f"cannot import {backend} (")
     assert f"pip install 'dayshift[{extra}]'" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+def test_a_signal_still_arrives_after_engines_were_freed(pristine_model: Path) -> None:
+    """OpenVINO leaves a thread with an unmapped signal stack where two cores are freed in order."""
+    code = f"""
+import signal
+from dayshift.runtime.model import load
+first, second = (load({str(pristine_model)!r}, backend="openvino", size=(48, 64)) for _ in "ab")
+for model in (first, second):
+    model.close()
+del model, first, second
+signal.signal(signal.SIGTERM, lambda *_: print("it arrived"))
+signal.raise_signal(signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "it arrived\n"), done.stderr

@@ -293,7 +293,14 @@ def test_a_missing_graph_file_is_named(model_folder: Path) -> None:
 def test_a_precision_without_a_file_is_refused(model_folder: Path, edit_spec: EditSpec) -> None:
     edit_spec(lambda spec: spec["forms"]["maps"]["files"].pop("int8"))
     with pytest.raises(ModelError, match="no int8 file of form maps: it has fp32, fp16; ask for"):
-        load(model_folder, precision="int8", size=SIZE)
+        load(model_folder, precision="int8", form="maps", size=SIZE)
+
+
+def test_a_precision_that_only_the_full_form_has_takes_that_form(
+    model_folder: Path, edit_spec: EditSpec
+) -> None:
+    edit_spec(lambda spec: spec["forms"]["maps"]["files"].pop("fp16"))
+    assert load(model_folder, precision="fp16", size=SIZE).form == "full"
 
 
 def test_a_graph_of_the_other_form_is_refused(model_folder: Path, edit_spec: EditSpec) -> None:

@@ -227,8 +227,17 @@ def test_a_video_without_a_frame_is_no_file(tmp_path: Path) -> None:
 
 
 def test_missing_folders_are_created(tmp_path: Path) -> None:
-    write_images(tmp_path / "a" / "b" / "out 1:2.mp4", [gradient()])
-    assert names_in(tmp_path / "a" / "b") == ["out 1:2.mp4"]
+    write_images(tmp_path / "a" / "b" / "out.mp4", [gradient()])
+    assert names_in(tmp_path / "a" / "b") == ["out.mp4"]
+
+
+@pytest.mark.parametrize("name", ["12:30 Uhr.mp4", "Zürich?.mp4", "100%d.MP4"])
+def test_a_video_may_have_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_images(Path(name), [gradient()])
+    assert names_in(tmp_path) == [name]
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
