@@ -60,4 +60,6 @@ def _package_folders() -> list[Path]:
     except ModuleNotFoundError:
         return []
     # Engines and decoders want real files; an installed package has them.
-    return [Path(str(entry)) for entry in root.iterdir() if entry.is_dir()]
+    folders = [Path(str(entry)) for entry in root.iterdir() if entry.is_dir()]
+    # A hidden folder is an export that is not finished.
+    return [folder for folder in folders if not folder.name.startswith(".")]

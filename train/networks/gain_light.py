@@ -2,11 +2,11 @@
 
     image = gain * frame + light
 
-The branch sees the frame shrunk to about 180 pixels on its short side and predicts two maps of that
-size: *gain* in [0, 1], how far the scene's illumination falls, and *light* in [0, 1], what lamps,
-windows and sky add. Enlarged and applied to the full frame they keep the camera's own detail, which
-therefore cannot flicker or smear (bilateral guided upsampling, Chen et al. 2016, and HDRNet, Gharbi
-et al. 2017, apply affine colour transforms the same way).
+The branch sees the frame shrunk to 144 to 180 pixels on its short side, and predicts two maps of
+its size: *gain* in [0, 1], how far the scene's illumination falls, and *light* in [0, 1], what
+lamps, windows and sky add. Enlarged and applied to the full frame they keep the camera's own
+detail, which therefore cannot flicker or smear (bilateral guided upsampling, Chen et al. 2016, and
+HDRNet, Gharbi et al. 2017, apply affine colour transforms the same way).
 
 Everything in it is cheap on an edge engine: plain 3x3 convolutions, batch norm that folds, zero
 padding, nearest upsampling, a space-to-depth stem and a depth-to-space head. No reflection padding,
