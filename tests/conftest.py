@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +39,12 @@ class Done:
 
 
 Dayshift = Callable[..., Done]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work: shells start background jobs with it ignored, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
