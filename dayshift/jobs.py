@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.sources.images import IMAGE_SUFFIXES
 
 Kind = Literal["image", "video"]
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 )

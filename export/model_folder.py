@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,14 @@ from dayshift.train.checkpoint import Checkpoint
 from dayshift.train.networks.gain_light import STRIDE, GainLight
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What an export made."""
-
-    folder: Path
-    spec: spec.ModelSpec
-    parity: list[ParityRow]
-
-
 def export_model(
     checkpoint: Checkpoint,
     out: Path,
     *,
     calibration: Sequence[pixels.Pixels],
     frames: Sequence[pixels.Pixels],
-) -> Exported:
-    """Write a model folder for a checkpoint, replacing one that is there.
+) -> list[ParityRow]:
+    """Write a model folder for a checkpoint, replacing one that is there; return its parity.
 
     Args:
         checkpoint: from `train.checkpoint.load_checkpoint`.
@@ -69,23 +59,18 @@ def export_model(
         spec.save_spec(part, draft)
         rows = measure_parity(part, frames, references)
         check_parity(rows)
-        final = draft.model_copy(update={"quality": _quality(rows)})
-        spec.save_spec(part, final)
+        spec.save_spec(part, draft.model_copy(update={"quality": _quality(rows)}))
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Exported(out, final, rows)
+    return rows
 
 
 def calibration_feeds(frames: Sequence[pixels.Pixels], short_side: int) -> list[Feed]:
     """Return core inputs for frames, shrunk as in deployment; every third is at half strength."""
-    smalls = []
-    for frame in frames:
-        size = pixels.padded_size(*frame.shape[:2], short_side=short_side)
-        factor = pixels.shrink_factor(*size, short_side)
-        smalls.append(pixels.shrink(pixels.pad_frame(frame, *size), factor))
+    smalls = [pixels.pad_and_shrink(frame, short_side)[1] for frame in frames]
     # One size for all, since ONNX Runtime stacks what it collects.
     rows, columns = (min(s.shape[axis] for s in smalls) // STRIDE * STRIDE for axis in (0, 1))
     return [

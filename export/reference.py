@@ -20,11 +20,8 @@ class TorchTranslator:
     def __call__(self, frame: pixels.Pixels, strength: float = 1.0) -> pixels.Pixels:
         """Return the image for a BGR frame (H, W, 3), uint8 in and out, of the same size."""
         height, width = frame.shape[:2]
-        size = pixels.padded_size(height, width, short_side=self._short_side)
-        padded = pixels.pad_frame(frame, *size)
-        factor = pixels.shrink_factor(*size, self._short_side)
-        small = _to_tensor(pixels.shrink(padded, factor))
-        maps = predict_maps(self._network, small, torch.tensor([strength]))
+        padded, small = pixels.pad_and_shrink(frame, self._short_side)
+        maps = predict_maps(self._network, _to_tensor(small), torch.tensor([strength]))
         image = apply_gain_light(_to_tensor(padded), *maps)
         levels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
         return np.ascontiguousarray(levels[:height, :width, ::-1])

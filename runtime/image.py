@@ -99,6 +99,13 @@ def shrink(frame: Pixels, factor: int) -> Pixels:
     return frame if factor == 1 else _average(frame, factor)
 
 
+def pad_and_shrink(frame: Pixels, short_side: int) -> tuple[Pixels, Pixels]:
+    """Return a frame padded for a graph of that short side, and the small frame made of it."""
+    size = padded_size(*frame.shape[:2], short_side=short_side)
+    padded = pad_frame(frame, *size)
+    return padded, shrink(padded, shrink_factor(*size, short_side))
+
+
 def _average(frame: Pixels, factor: int) -> Pixels:
     size_wh = (frame.shape[1] // factor, frame.shape[0] // factor)
     if factor in (3, 5):

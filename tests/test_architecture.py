@@ -81,7 +81,7 @@ def test_no_module_is_imported_under_a_second_name(run_python: Callable[..., str
     told = run_python(
         f"import importlib, os, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
-        "for name, module in sys.modules.items():\n"
+        "for name, module in list(sys.modules.items()):\n"
         "    path = getattr(module, '__file__', None)\n"
         "    if path: print(os.path.realpath(path), name)\n"
     )

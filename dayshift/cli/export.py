@@ -38,14 +38,14 @@ def export(
         from dayshift.train.checkpoint import load_checkpoint
     from dayshift.cli.output import STDOUT, print_table, write_json
 
-    done = export_model(
+    parity = export_model(
         load_checkpoint(checkpoint),
         out,
         calibration=read_frames(calibration, count=64),
         frames=read_frames(frames, count=24),
     )
     if json_to is not None:
-        write_json({"model": str(out), "parity": [row.as_json() for row in done.parity]}, json_to)
+        write_json({"model": str(out), "parity": [row.as_json() for row in parity]}, json_to)
     if json_to == STDOUT:
         return
     headings = ("graph", "backend", "PSNR dB", "worst frame", "SSIM", "largest difference")
@@ -58,6 +58,6 @@ def export(
             f"{row.ssim:.4f}",
             f"{row.max_abs} levels",
         )
-        for row in done.parity
+        for row in parity
     ]
     print_table(f"{out}: against PyTorch on real frames", rows, headings)
