@@ -1,0 +1,113 @@
+"""What a method is to the loop: networks, optimizers, and the update rule of one paper.
+
+A method never sees devices, processes, precision or files: the loop moves, saves and restores its
+modules, and does the updates it asks for. What the loop may rely on, and must allow for:
+
+* Randomness (latent noise, pools, patch positions) comes from torch's global generators alone.
+* A module's methods besides `forward` are called too (`encode`, `features`), some modules run twice
+  before one backward pass, and two modules may share a part (UNIT of 2017). Processes therefore
+  average the gradients inside `Update`, and a save clones what it writes.
+* While a loss is built for one network, the others are frozen (`frozen`), so that accumulated
+  gradients never mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Batch = Mapping[str, Tensor]
+"""What the data gives: "a", "b": float32 (N, 3, H, W) RGB in [-1, 1]; "labels", "instances": int64
+(N, H, W)."""
+
+State = dict[str, Tensor | int | float | list[int] | list[float]]
+
+
+class Update(Protocol):
+    """One optimizer step: zero gradients, go backward (scaled, accumulated), clip, step."""
+
+    def __call__(self, optimizer: str, loss: Tensor) -> None:
+        """Lower `loss`, a scalar, by what `optimizer`, a key of `Method.optimizers`, owns."""
+        ...
+
+
+class Method(Protocol):
+    """Networks, optimizers and the update rule. Implementations need not inherit from this."""
+
+    modules: dict[str, nn.Module]
+    """Everything with weights, by name."""
+    optimizers: dict[str, Optimizer]
+    """With the recipe's rates and betas."""
+    translators: dict[str, str]
+    """Direction ("a_to_b") to the module that translates that way."""
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return how many steps the recipe trains for."""
+        ...
+
+    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
+        """Return what every optimizer's rate is multiplied by at `step`, counted from 0."""
+        ...
+
+    def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
+        """Update every network once, in the paper's order; return detached scalar terms by name."""
+        ...
+
+    def extra_state(self) -> State:
+        """Return what a run needs to go on exactly besides weights and optimizers."""
+        ...
+
+    def load_extra_state(self, state: State) -> None:
+        """Invert `extra_state`."""
+        ...
+
+
+class Section(BaseModel):
+    """Part of a recipe: frozen, JSON values only, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkChoice(Section):
+    """A network by its preset's name, and what differs from the preset; see `build_network`."""
+
+    name: str
+    settings: dict[str, JsonValue] = {}
+
+
+class LinearDecay(Section):
+    """Full rate for some epochs, then a straight line to zero (CycleGAN, Pix2Pix, CUT, SPADE)."""
+
+    constant_epochs: int = Field(default=100, ge=0)
+    decay_epochs: int = Field(default=100, ge=0)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the steps of all epochs."""
+        return (self.constant_epochs + self.decay_epochs) * steps_per_epoch
+
+    def factor(self, step: int, steps_per_epoch: int) -> float:
+        """Return the rate's factor, which changes once per epoch as in the authors' code.
+
+        1 - max(0, epoch + 1 - constant_epochs) / (decay_epochs + 1), epochs counted from 0.
+        """
+        epoch = step // steps_per_epoch
+        past = max(0, epoch + 1 - self.constant_epochs)
+        return max(0.0, 1 - past / (self.decay_epochs + 1))
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Take these modules' parameters out of the graphs that are built inside."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
