@@ -20,7 +20,7 @@ from dayshift.export.quantize import Feed, quantize_core
 from dayshift.export.reference import TorchTranslator
 from dayshift.runtime import image as pixels
 from dayshift.runtime import spec
-from dayshift.runtime.errors import SinkError
+from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.train.checkpoint import Checkpoint
 from dayshift.train.networks.gain_light import STRIDE, GainLight
 
@@ -49,6 +49,8 @@ def export_model(
             f"{out} exists and is not a model folder: give a new --out, or remove it first"
         )
     network = checkpoint.network()
+    if not isinstance(network, GainLight):
+        raise UsageError(f"cannot export a {type(network).__name__}: expected gain_light")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
@@ -108,12 +110,12 @@ def _write(graph: onnx.ModelProto, path: Path) -> spec.GraphFile:
 
 
 def _describe(checkpoint: Checkpoint, network: GainLight, forms: spec.Forms) -> spec.ModelSpec:
-    recipe, facts = checkpoint.recipe, checkpoint.facts
+    recipe, facts = checkpoint.recipe or {}, checkpoint.facts
     counts = facts.get("data", {})
     return spec.ModelSpec(
         format_version=1,
-        name=recipe.name,
-        summary=recipe.summary,
+        name=recipe["name"],
+        summary=recipe["summary"],
         method="relight",
         network=spec.Network(
             name="gain_light",
@@ -123,9 +125,9 @@ def _describe(checkpoint: Checkpoint, network: GainLight, forms: spec.Forms) -> 
         domains=spec.Domains(source="day", target="night"),
         forms=forms,
         training=spec.Training(
-            recipe=f"train/recipes/{recipe.name}.toml",
+            recipe=f"train/recipes/{recipe['name']}.toml",
             data=[f"{count} {kind}" for kind, count in counts.items()],
-            licence=recipe.data.licence,
+            licence=recipe["data"]["licence"],
             note=f"{checkpoint.step} steps, {facts.get('seconds', 0) / 60:.0f} minutes",
         ),
         preview="preview.jpg",

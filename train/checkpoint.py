@@ -1,19 +1,29 @@
-"""Checkpoints: one file that holds a run's recipe, step and state, written atomically."""
+"""Checkpoints: ONE safetensors file that holds a run, or networks alone, and runs no code.
+
+Tensors are flat, named "part/key": the state of each network ("generator/model.1.weight"), of its
+average ("ema.generator/…"), of the optimizers and whatever else a run carries. The header's entry
+"dayshift" is JSON: format, method, networks, recipe, step, facts and the scalars of the state.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from dayshift.runtime.errors import DayshiftError
-from dayshift.train.networks.gain_light import GainLight
-from dayshift.train.recipe import Recipe
+from dayshift.runtime.errors import DayshiftError, UsageError
+from dayshift.runtime.sinks.base import PartialFile
+from dayshift.train.networks.presets import build_network
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+SUFFIX = ".safetensors"
+_HEADER = "dayshift"
 
 
 class CheckpointError(DayshiftError):
@@ -21,37 +31,123 @@ class CheckpointError(DayshiftError):
 
 
 @dataclass(frozen=True)
+class NetworkRecord:
+    """A network for inference: how it is built, whose weights it takes, how it behaves.
+
+    Attributes:
+        name: preset of `networks.presets.build_network`.
+        part: part of the tensors that holds its weights, such as "ema.generator_a".
+        settings: fields of the preset's config.
+        norm: "batch" where batch norm uses the statistics of the image itself, as the authors of
+            Pix2Pix test; "running" where it uses those of the training.
+        dropout: Dropout stays on, Pix2Pix's only source of noise.
+    """
+
+    name: str
+    part: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    norm: Literal["running", "batch"] = "running"
+    dropout: bool = False
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A run as it was saved: `state` by part, `facts` such as seconds trained and pictures seen."""
+    """Networks by direction ("a_to_b", …), with all that a run needs to go on where there was one.
 
-    recipe: Recipe
-    step: int
-    state: dict[str, Any]
-    facts: dict[str, Any]
+    Attributes:
+        method: what trained it: "cyclegan", "relight", ….
+        networks: by direction; the first is what is taken where none is named.
+        tensors: by "part/key".
+        recipe: of the run; None for networks that came from elsewhere.
+        step: updates done.
+        facts: seconds trained, data, versions; the origin of what was imported.
+        state: JSON half of the run's state; see `train.state`.
+    """
 
-    def network(self) -> GainLight:
-        """Return the averaged generator, ready to run."""
-        network = GainLight(self.recipe.network.generator())
-        network.load_state_dict(self.state["average"])
-        return network.eval()
+    method: str
+    networks: dict[str, NetworkRecord]
+    tensors: dict[str, Tensor]
+    recipe: dict[str, Any] | None = None
+    step: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def record(self, direction: str | None = None) -> NetworkRecord:
+        """Return the record of a direction, the first by default.
+
+        Raises:
+            UsageError: There is no such direction.
+        """
+        wanted = direction or next(iter(self.networks))
+        if wanted not in self.networks:
+            raise UsageError(
+                f"no direction {wanted!r} in this checkpoint: "
+                f"take one of {', '.join(self.networks)}"
+            )
+        return self.networks[wanted]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the state dict of a part."""
+        start = f"{name}/"
+        return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
+
+    def network(self, direction: str | None = None) -> nn.Module:
+        """Build the network of a direction with its weights, in eval mode, on the CPU.
+
+        Raises:
+            UsageError: There is no such direction.
+            CheckpointError: The weights do not fit the network.
+        """
+        record = self.record(direction)
+        network = build_network(record.name, **record.settings)
+        try:
+            network.load_state_dict(self.part(record.part))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights of {record.part!r} do not fit the network {record.name!r} "
+                f"({' '.join(str(error).split())[:200]}): the checkpoint is of another version"
+            ) from error
+        return _with_semantics(network.eval(), record)
+
+
+def _with_semantics(network: nn.Module, record: NetworkRecord) -> nn.Module:
+    for module in network.modules():
+        if record.norm == "batch" and isinstance(module, nn.BatchNorm2d):
+            # Without running statistics it takes those of the image, also in eval mode.
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+        if record.dropout and isinstance(module, nn.Dropout):
+            module.train()
+    return network
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in one step: an interrupted save leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
+    """Write a checkpoint in one step: an interrupted save leaves the old one whole.
+
+    Raises:
+        SinkError: The folder cannot be written to, or the disk is full; the old file is untouched.
+    """
+    header = {
         "format_version": FORMAT_VERSION,
-        "recipe": checkpoint.recipe.model_dump(mode="json"),
+        "method": checkpoint.method,
+        "networks": {name: asdict(record) for name, record in checkpoint.networks.items()},
+        "recipe": checkpoint.recipe,
         "step": checkpoint.step,
-        "state": checkpoint.state,
         "facts": checkpoint.facts,
+        "state": checkpoint.state,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    file = PartialFile(path)
+    mode = file.part.stat().st_mode
     try:
-        torch.save(content, temporary)
-        temporary.replace(path)
+        save_file(_own_memory(checkpoint.tensors), file.part, {_HEADER: json.dumps(header)})
+        file.part.chmod(mode)  # safetensors makes files that only their owner reads
+        with file.part.open("rb") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the content does
+        file.commit()
+    except (OSError, SafetensorError) as error:
+        raise file.failed(error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        file.discard()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -61,15 +157,69 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: The file is missing, damaged, or not one of ours.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with safe_open(path, framework="pt") as file:
+            header = _read_header(path, (file.metadata() or {}).get(_HEADER))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(f"no checkpoint {path}: train one with dayshift train") from error
-    except Exception as error:  # torch.load raises many kinds for damaged files
-        reason = str(error).splitlines()[0]
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(_why_unreadable(path, error)) from error
+    return Checkpoint(
+        header["method"],
+        {name: NetworkRecord(**record) for name, record in header["networks"].items()},
+        tensors,
+        header["recipe"],
+        header["step"],
+        header["facts"],
+        header["state"],
+    )
+
+
+def _read_header(path: Path, text: str | None) -> dict[str, Any]:
+    if text is None:
         raise CheckpointError(
-            f"cannot read {path} as a checkpoint ({reason}): train again or fetch it anew"
-        ) from error
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(f"{path} is not a dayshift checkpoint of format {FORMAT_VERSION}")
-    recipe = Recipe.model_validate(content["recipe"])
-    return Checkpoint(recipe, int(content["step"]), content["state"], content["facts"])
+            f"{path} holds tensors but is no dayshift checkpoint: dayshift import reads those of "
+            "the authors' repositories"
+        )
+    header = json.loads(text)
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}, this dayshift reads {FORMAT_VERSION}: "
+            "read it with the version that wrote it, or train again"
+        )
+    assert isinstance(header, dict)
+    return header
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return f"{path} is a folder: name the checkpoint in it"
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in (b"PK", b"\x80\x02"):
+        return (
+            f"{path} is a PyTorch pickle, expected {SUFFIX}: dayshift import converts those of the "
+            "authors' repositories"
+        )
+    return (
+        f"cannot read {path} as a checkpoint ({error}): it is cut off or damaged, "
+        "train again or fetch it anew"
+    )
+
+
+def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous tensors on the CPU that share no memory, as the format asks.
+
+    Layers shared between networks are written once for each.
+    """
+    seen: set[int] = set()
+    alone: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        flat = tensor.detach().cpu().contiguous()
+        storage = flat.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != flat.nbytes:
+            flat = flat.clone()
+        seen.add(flat.untyped_storage().data_ptr())
+        alone[name] = flat
+    return alone

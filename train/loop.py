@@ -17,8 +17,9 @@ from dayshift.train.methods.relight import Relight
 from dayshift.train.methods.relight_data import RelightData
 from dayshift.train.preview import save_preview
 from dayshift.train.recipe import Recipe, RecipeError
+from dayshift.train.state import pack, unpack
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.safetensors"
 SCALARS = "scalars.jsonl"
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -39,7 +40,7 @@ def fit(
     Args:
         recipe: what to train.
         data_root: folder that the recipe's data paths are relative to.
-        out: folder for checkpoint.pt, scalars.jsonl and preview.jpg.
+        out: folder for checkpoint.safetensors, scalars.jsonl and preview.jpg.
         on_progress: called after each step with step, steps and the loss terms.
         save_every_s: seconds between checkpoints.
 
@@ -61,7 +62,7 @@ def fit(
     out.mkdir(parents=True, exist_ok=True)
 
     def save() -> None:
-        save_checkpoint(path, Checkpoint(recipe, step, method.state_dict(), facts))
+        save_checkpoint(path, _checkpoint(recipe, method, step, facts))
         save_preview(method.average, data, out / "preview.jpg")
 
     saved_at = started_at = time.monotonic()
@@ -92,9 +93,19 @@ def _resume(path: Path, recipe: Recipe, method: Relight) -> tuple[int, dict[str,
     if not path.exists():
         return 0, {}
     saved = load_checkpoint(path)
-    if saved.recipe != recipe:
+    if saved.recipe != recipe.model_dump(mode="json"):
         raise RecipeError(
             f"{path} was trained by another recipe: give another --out, or the recipe it began with"
         )
-    method.load_state_dict(saved.state)
+    method.load_state_dict({k: unpack(v, saved.tensors) for k, v in saved.state.items()})
     return saved.step, dict(saved.facts)
+
+
+def _checkpoint(recipe: Recipe, method: Relight, step: int, facts: dict[str, Any]) -> Checkpoint:
+    tensors, state = {}, {}
+    for part, content in method.state_dict().items():
+        found, state[part] = pack(part, content)
+        tensors.update(found)
+    return Checkpoint(
+        "relight", method.networks(), tensors, recipe.model_dump(mode="json"), step, facts, state
+    )

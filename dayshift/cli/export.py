@@ -12,7 +12,7 @@ from dayshift.cli.options import JsonTo
 
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="checkpoint.pt of a run folder.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="checkpoint.safetensors of a run folder.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Model folder to write.")],
     calibration: Annotated[

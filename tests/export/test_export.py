@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from dayshift.export.reference import TorchTranslator
 from dayshift.runtime.errors import GateError, SinkError
 from dayshift.runtime.model import load
 from dayshift.runtime.spec import load_spec
-from dayshift.train.checkpoint import Checkpoint
+from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.recipe import Recipe
 
@@ -54,7 +55,11 @@ def checkpoint() -> Checkpoint:
     recipe = Recipe.model_validate(
         {"name": "tiny", "summary": "test", "network": {"channels": [8, 8, 16], "blocks": 1}}
     )
-    return Checkpoint(recipe, 1, {"average": _network().state_dict()}, {"data": {"photos": 3}})
+    network = _network()
+    record = NetworkRecord("gain_light", "average", asdict(network.config))
+    weights = {f"average/{name}": value for name, value in network.state_dict().items()}
+    facts = {"data": {"photos": 3}}
+    return Checkpoint("relight", {"a_to_b": record}, weights, recipe.model_dump(), 1, facts)
 
 
 @pytest.fixture(scope="module")

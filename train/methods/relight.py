@@ -17,6 +17,7 @@ An edge-aware smoothness of the gain on all of them keeps structure.
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dayshift.train import losses
+from dayshift.train.checkpoint import NetworkRecord
 from dayshift.train.methods.relight_data import Batch
 from dayshift.train.networks.gain_light import (
     GainLight,
@@ -74,6 +76,11 @@ class Relight:
         _update(self.generator_optimizer, torch.stack(list(generator_terms.values())).sum())
         self._average_weights(step)
         return {k: float(v.detach()) for k, v in {**terms, **generator_terms}.items()}
+
+    def networks(self) -> dict[str, NetworkRecord]:
+        """Return what is used once trained: the averaged generator."""
+        settings = asdict(self.generator.config)
+        return {"a_to_b": NetworkRecord("gain_light", "average", settings)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a run needs to go on exactly."""
