@@ -6,7 +6,8 @@ not.
 
 * maps: small frame to gain and light, both uint8; the runtime shrinks, enlarges and applies.
 * full: frame to image, all inside. It shrinks by the integer that brings the short side nearest to
-  `short_side`, as `runtime.image.shrink_factor` does.
+  `short_side`, as `runtime.image.shrink_factor` does. TensorRT runs this one, and there uint8 is a
+  type of the graph's edge alone: a frame may only be cast, an image only come from a cast.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, w
 
 # `runtime.image.shrink_factor`: max(1, (2 * short + short_side) // (2 * short_side)).
 _SHRINK_FACTOR = """
-    shape = Shape(frame)
+    floats = Cast<to = 1>(frame)
+    shape = Shape(floats)
     height = Slice(shape, one, two)
     width = Slice(shape, two, three)
     short = Min(height, width)
@@ -79,9 +81,8 @@ _FULL_BEFORE = f"""{_HEADER}
 before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
     {_SHRINK_FACTOR}
     blocked_shape = Concat<axis = 0>(one, rows, factor, columns, factor, three)
-    blocked = Reshape(frame, blocked_shape)
-    block_levels = Cast<to = 1>(blocked)
-    mean = ReduceMean<keepdims = 0>(block_levels, blocks)
+    blocked = Reshape(floats, blocked_shape)
+    mean = ReduceMean<keepdims = 0>(blocked, blocks)
     small = Round(mean)
     {_EXTEND}
 }}"""
@@ -97,15 +98,14 @@ after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, w
     gain = {_RESIZE}(gain_crop, , , size)
     light_crop = Slice(core_light, border, ends, sides)
     light = {_RESIZE}(light_crop, , , size)
-    floats = Cast<to = 1>(frame)
     pixels = Transpose<perm = [0, 3, 1, 2]>(floats)
     dimmed = Mul(gain, pixels)
     lamps = Mul(light, levels)
     relit = Add(dimmed, lamps)
     relit_rounded = Round(relit)
     relit_clipped = Clip(relit_rounded, black, levels)
-    planar = Cast<to = 2>(relit_clipped)
-    image = Transpose<perm = [0, 2, 3, 1]>(planar)
+    interleaved = Transpose<perm = [0, 2, 3, 1]>(relit_clipped)
+    image = Cast<to = 2>(interleaved)
 }}"""
 
 
