@@ -32,6 +32,11 @@ class Captured:
     frame: Frame
     capture_ms: float
 
+    @property
+    def ready_at(self) -> float:
+        """`perf_counter` seconds at which its pixels were there."""
+        return self.frame.captured_at + self.capture_ms / 1e3
+
 
 class Capture:
     """Reads `source` on a thread of its own, from `start` until the end of source, time or frames.

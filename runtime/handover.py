@@ -66,6 +66,13 @@ class HandOver(Generic[T]):
             self._changed.notify_all()
             return item
 
+    def wait_for_item(self, timeout_s: float) -> bool:
+        """Wait until `get` would return at once, but no longer than `timeout_s`; say whether."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: bool(self._items) or self._is_ended, timeout=max(0.0, timeout_s)
+            )
+
     def wait_for_room(self) -> bool:
         """Wait until an item would be taken at once; False when this has ended."""
         with self._changed:

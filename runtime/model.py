@@ -114,7 +114,7 @@ class Model:
 
     Attributes:
         folder: The model folder.
-        spec: What its `model.json` says.
+        spec: What its `model.json` says; `name` is from there.
         sha256: Hash of the graph file in use.
         form: "maps" or "full".
         backend_name: The engine in use.
@@ -150,6 +150,11 @@ class Model:
         self.device = engine.device
         self.precision: Precision = engine.precision
         self.selection = self._describe()
+
+    @property
+    def name(self) -> str:
+        """The model's own."""
+        return self.spec.name
 
     @property
     def strength(self) -> float:

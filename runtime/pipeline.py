@@ -9,27 +9,30 @@ sets the pace of all. The sinks are written by the calling thread: windows belon
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Protocol
 
 from dayshift.runtime.capture import QUEUED_FRAMES, Capture, Captured, check_policy
+from dayshift.runtime.control import Control
+from dayshift.runtime.ends import aborted_on_error, interrupt_stops, stopped_by, told
+from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.handover import HandOver
-from dayshift.runtime.report import Described, Report, StreamMeter, Timed
+from dayshift.runtime.meter import Delivery, StreamMeter
+from dayshift.runtime.report import Described, Report, Timed
 from dayshift.runtime.sinks.base import Sink, StreamStopped
 from dayshift.runtime.sources.base import Source
 
-_log = logging.getLogger(__name__)
-
 Compose = Callable[[Frame, Pixels], Pixels]
 OnProgress = Callable[[int, "int | None"], None]
+OnDelivery = Callable[[Delivery], None]
+
+_STATUS_S = 1.0
+# How long the calling thread waits for an image before it looks around.
+_PULSE_S = 0.2
 
 
 class Translated(Timed, Protocol):
@@ -42,7 +45,13 @@ class Translated(Timed, Protocol):
 
 
 class Translator(Described, Protocol):
-    """What a pipeline needs of a model. It is used by one thread at a time."""
+    """What a pipeline needs of a model. It is used by one thread at a time.
+
+    Attributes:
+        strength: How much of the effect, 0 to 1; set before a frame.
+    """
+
+    strength: float
 
     def warm_up(self, height: int, width: int) -> None:
         """Compile for a frame size, so that the first frame is as fast as the others."""
@@ -62,7 +71,9 @@ def run_pipeline(
     duration_s: float | None = None,
     max_frames: int | None = None,
     on_progress: OnProgress | None = None,
+    on_delivery: OnDelivery | None = None,
     compose: Compose | None = None,
+    control: Control | None = None,
 ) -> Report:
     """Stream until the source ends, the time or frames are up, a window is closed, or Ctrl-C.
 
@@ -80,22 +91,28 @@ def run_pipeline(
         max_frames: Stop after this many frames of the source.
         on_progress: Called in this thread after each image, with the number of frames that are
             taken care of, and of those expected where that is known.
+        on_delivery: Called in this thread after each image, with what it took.
         compose: Makes the image for the sinks from the frame and its translation, in this thread.
+        control: What is wanted while the stream runs; its events and status are this stream's.
 
     Raises:
         DayshiftError: The source broke off, the engine failed, or a sink cannot be written.
         UsageError: There is no such policy; nothing was touched.
     """
     chosen = check_policy(policy)
+    desk = control or Control()
     with (
-        _aborted_on_error(sinks),
+        told(desk.events, source.name),
+        aborted_on_error(sinks),
         Capture(source, chosen, duration_s=duration_s, max_frames=max_frames) as capture,
     ):
         width, height = source.size
         model.warm_up(height, width)
         counts = [count for count in (source.frame_count, max_frames) if count is not None]
-        with _Run(capture, model, sinks) as run, _interrupt_stops(run):
-            run.deliver(compose, on_progress, min(counts, default=None))
+        hooks = _Hooks(compose, on_progress, on_delivery, min(counts, default=None))
+        run = _Run(source, capture, model, sinks, desk, hooks)
+        with run, stopped_by(desk, run.stop), interrupt_stops(run.interrupt):
+            run.deliver()
             for sink in sinks:
                 sink.close()
         return run.meter.report(frames_in=capture.frames.accepted, size=source.size, model=model)
@@ -104,19 +121,41 @@ def run_pipeline(
 @dataclass(frozen=True, eq=False)
 class _Result:
     captured: Captured
-    translation: Translated
+    queue_age_ms: float
+    translation: Translated | None  # None repeats the last image
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    compose: Compose | None
+    on_progress: OnProgress | None
+    on_delivery: OnDelivery | None
+    expected: int | None
 
 
 class _Run:
     """The threads of one run: started on entry, the translating one left on exit."""
 
-    def __init__(self, capture: Capture, model: Translator, sinks: Sequence[Sink]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        capture: Capture,
+        model: Translator,
+        sinks: Sequence[Sink],
+        control: Control,
+        hooks: _Hooks,
+    ) -> None:
         self.meter = StreamMeter()
+        self._source = source
         self._capture = capture
         self._model = model
         self._sinks = sinks
+        self._control = control
+        self._hooks = hooks
         self._interrupts = 0
         self._error: BaseException | None = None
+        self._last: tuple[Pixels, Frame] | None = None
+        self._published_at = float("-inf")
         latest = capture.policy == "latest"
         self._results: HandOver[_Result] = HandOver(1 if latest else QUEUED_FRAMES)
         self._thread = threading.Thread(
@@ -133,24 +172,27 @@ class _Run:
         self._capture.frames.cancel()
         self._thread.join()
 
+    def stop(self) -> None:
+        """End the stream after what is on its way."""
+        self._capture.frames.end()
+
     def interrupt(self) -> bool:
         """End the stream after what is on its way; False when that was asked for before."""
         self._interrupts += 1
-        self._capture.frames.end()
+        self.stop()
         return self._interrupts == 1
 
-    def deliver(
-        self, compose: Compose | None, on_progress: OnProgress | None, expected: int | None
-    ) -> None:
+    def deliver(self) -> None:
         """Write results to the sinks until the last one; raise what a thread raised."""
         while True:
             try:
+                self._publish()
+                if not self._results.wait_for_item(_PULSE_S):
+                    continue
                 result = self._results.get()
                 if result is None:
                     break
-                self._write(result, compose)
-                if on_progress is not None:
-                    on_progress(result.captured.frame.index + 1, expected)
+                self._write(result)
             except KeyboardInterrupt:
                 if not self.interrupt():
                     raise
@@ -158,22 +200,56 @@ class _Run:
         if error is not None:
             raise error
 
-    def _write(self, result: _Result, compose: Compose | None) -> None:
+    def _write(self, result: _Result) -> None:
         frame = result.captured.frame
         started_at = time.perf_counter()
-        image = result.translation.image
-        if compose is not None:
-            image = compose(frame, image)
+        image = self._image_of(result)
         for sink in self._sinks:
             try:
                 sink.write(image, frame)
             except StreamStopped:
-                self._capture.frames.end()
-        self.meter.add(
+                self.stop()
+        if self._last is None:
+            self._control.events.tell("stream", self._source.name, State.RUNNING, "first image")
+        self._last = (image, frame)
+        delivery = self.meter.add(
+            index=frame.index,
             captured_at=frame.captured_at,
             capture_ms=result.captured.capture_ms,
+            queue_age_ms=result.queue_age_ms,
             translation=result.translation,
             sink_ms=(time.perf_counter() - started_at) * 1e3,
+        )
+        if self._hooks.on_delivery is not None:
+            self._hooks.on_delivery(delivery)
+        if self._hooks.on_progress is not None:
+            self._hooks.on_progress(frame.index + 1, self._hooks.expected)
+
+    def _image_of(self, result: _Result) -> Pixels:
+        if result.translation is None:
+            assert self._last is not None, "a frame was not translated before the first image"
+            return self._last[0]
+        image = result.translation.image
+        if self._hooks.compose is not None:
+            image = self._hooks.compose(result.captured.frame, image)
+        return image
+
+    def _publish(self) -> None:
+        """Tell how the stream does, about once a second."""
+        now = time.perf_counter()
+        if now - self._published_at < _STATUS_S:
+            return
+        self._published_at = now
+        frames = self._capture.frames
+        self._control.publish(
+            self.meter.status(
+                events=self._control.events,
+                source_name=self._source.name,
+                frames_in=frames.accepted,
+                frames_dropped=frames.dropped,
+                size=self._source.size,
+                model=self._model,
+            )
         )
 
     def _translate_all(self) -> None:
@@ -184,10 +260,9 @@ class _Run:
                 captured = self._capture.frames.get()
                 if captured is None:
                     break
-                translation = self._model.translate(captured.frame.pixels)
-                self._results.put(_Result(captured, translation))
+                self._results.put(self._translate(captured))
         except KeyboardInterrupt:
-            self._capture.frames.end()
+            self.stop()
         except BaseException as error:  # raised again by `deliver`
             self._error = error
             self._capture.frames.cancel()
@@ -197,43 +272,11 @@ class _Run:
                 self._results.cancel()
             self._results.end()
 
-
-@contextlib.contextmanager
-def _aborted_on_error(sinks: Sequence[Sink]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        for sink in sinks:
-            try:
-                sink.abort()
-            except Exception:  # the first error is the one to raise
-                _log.warning("aborting %s failed", sink.name, exc_info=True)
-        raise
-
-
-@contextlib.contextmanager
-def _interrupt_stops(run: _Run) -> Iterator[None]:
-    """Let the first Ctrl-C end the stream well; the second one does what it did before.
-
-    Python raises KeyboardInterrupt at any instruction, also between encoding a frame and writing
-    it; a handler that only takes a note leaves every file whole. SIGTERM is treated the same where
-    the program handles it. Threads other than the main one get no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, stack: FrameType | None) -> None:
-        handler = previous[signal.Signals(number)]
-        if not run.interrupt() and callable(handler):
-            handler(number, stack)
-
-    handled = {number: handler for number, handler in previous.items() if callable(handler)}
-    for number in handled:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in handled.items():
-            signal.signal(number, handler)
+    def _translate(self, captured: Captured) -> _Result:
+        queue_age_ms = max(0.0, (time.perf_counter() - captured.ready_at) * 1e3)
+        settings = self._control.settings
+        if settings.is_frozen and self._last is not None:
+            return _Result(captured, queue_age_ms, None)
+        if settings.strength is not None and settings.strength != self._model.strength:
+            self._model.strength = settings.strength
+        return _Result(captured, queue_age_ms, self._model.translate(captured.frame.pixels))

@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SinkError, SourceError, UsageError
+from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame
+from dayshift.runtime.meter import Delivery
 from dayshift.runtime.model import load
 from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
@@ -36,12 +39,14 @@ class Halved:
 class Halver:
     """A model that halves every level, and does what a test wants before each frame."""
 
+    name = "tiny"
     backend_name = "none"
     backend_version = "1.2"
     device = "CPU"
     precision_requested = "auto"
     precision = "int8"
     sha256 = "ab" * 32
+    strength = 1.0
 
     def __init__(self, before: Callable[[int], object] = lambda count: None) -> None:
         self.before = before
@@ -293,6 +298,67 @@ def test_an_unknown_policy_touches_nothing(tmp_path: Path) -> None:
     assert (source.closed, sink.ends) == (0, [])
 
 
+# Control
+
+
+def test_the_strength_can_be_turned_while_the_stream_runs() -> None:
+    control, seen = Control(), []
+    model = Halver(lambda count: seen.append(model.strength))
+    sink = Collector(lambda index: control.change(strength=0.25))
+    run_pipeline(street(), model, [sink], policy="every", control=control)
+    assert seen[0] == 1.0
+    assert seen[-1] == 0.25
+
+
+def test_a_frozen_stream_repeats_its_last_image_and_translates_nothing() -> None:
+    control, model = Control(), Halver()
+
+    def freeze_and_thaw(index: int) -> None:
+        control.change(is_frozen=10 <= index < 20)
+
+    sink = Collector(freeze_and_thaw)
+    report = run_pipeline(street(40), model, [sink], policy="every", control=control)
+    assert sink.indices == list(range(40))
+    assert report.frames_out == 40
+    assert 0 < report.frames_repeated == 40 - model.count
+    repeated = [a is b for a, b in zip(sink.images, sink.images[1:], strict=False)]
+    assert sum(repeated) == report.frames_repeated
+    assert sink.images[-1] is not sink.images[-2]
+
+
+def test_a_stop_completes_the_files(tmp_path: Path) -> None:
+    control = Control()
+    sink = Collector(lambda index: control.stop() if index == 5 else None)
+    file = open_sink(tmp_path / "out.mp4")
+    report = run_pipeline(endless(), Halver(), [sink, file], policy="every", control=control)
+    assert sink.ends == ["closed"]
+    assert count_frames(tmp_path / "out.mp4") == report.frames_out == report.frames_in
+
+
+def test_a_run_tells_how_it_begins_and_ends() -> None:
+    control = Control()
+    run_pipeline(street(3), Halver(), [], control=control)
+    assert [event.state for event in control.events.recent] == ["starting", "running", "ended"]
+    assert control.status is not None
+    assert control.status.model == "tiny"
+
+
+def test_a_run_that_fails_says_so_to_whoever_listens() -> None:
+    control, model = Control(), Halver(fail_at(3, ZeroDivisionError("broke")))
+    with pytest.raises(ZeroDivisionError):
+        run_pipeline(street(), model, [], control=control)
+    assert control.events.state is State.FAILED
+    assert control.events.recent[-1].message == "broke"
+
+
+def test_each_delivery_is_told_with_its_times() -> None:
+    deliveries: list[Delivery] = []
+    run_pipeline(street(5), Halver(), [], policy="every", on_delivery=deliveries.append)
+    assert [delivery.index for delivery in deliveries] == list(range(5))
+    assert all(delivery.stages_ms[1:4] == (1.0, 2.0, 3.0) for delivery in deliveries)
+    assert all(0 <= delivery.queue_age_ms <= delivery.latency_ms for delivery in deliveries)
+
+
 # Ends
 
 
@@ -377,7 +443,8 @@ class Same:
     preprocess_ms = infer_ms = postprocess_ms = 0.0
 
 class Identity:
-    backend_name = backend_version = device = precision_requested = precision = sha256 = ""
+    strength = 1.0
+    name = backend_name = backend_version = device = precision_requested = precision = sha256 = ""
     def warm_up(self, height, width): pass
     def translate(self, frame): return Same(frame)
 

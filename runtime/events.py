@@ -1,0 +1,149 @@
+"""What happens to a stream: its states, the events that tell of them, and who is told.
+
+    starting -> running <-> stalled <-> reconnecting        ended | failed
+
+*Stalled* is a part that gives nothing although it is open; *reconnecting* one that is being opened
+again. No event holds a credential: names and messages come from redacted URIs.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+_log = logging.getLogger("dayshift.stream")
+
+Part = Literal["stream", "source", "engine", "sink", "policy", "control"]
+
+_KEPT_EVENTS = 200
+
+
+class State(str, enum.Enum):
+    """What a stream, or a part of it, is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STALLED = "stalled"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# A stream is as well as the worst of these parts: a failed sink leaves it running.
+_VITAL: tuple[Part, ...] = ("stream", "source", "engine")
+_SEVERITY = (
+    State.RUNNING,
+    State.STARTING,
+    State.STALLED,
+    State.RECONNECTING,
+    State.ENDED,
+    State.FAILED,
+)
+_LEVELS = {
+    State.STALLED: logging.WARNING,
+    State.RECONNECTING: logging.WARNING,
+    State.FAILED: logging.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a part of a stream.
+
+    Attributes:
+        part: Which part.
+        name: Its name, such as that of the source or sink.
+        state: What that part is doing now; it may be what it did before.
+        message: One line for a person.
+        at_s: Seconds since the epoch.
+        attempt: How often it was tried to mend it in this outage; 0 outside of one.
+        retry_in_s: Seconds until the next attempt, None where none is due.
+    """
+
+    part: Part
+    name: str
+    state: State
+    message: str
+    at_s: float = field(default_factory=time.time)
+    attempt: int = 0
+    retry_in_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as plain data."""
+        return {**asdict(self), "state": self.state.value}
+
+
+OnEvent = Callable[[Event], None]
+
+
+class Events:
+    """The events of one stream. Any thread may tell, listen and look.
+
+    Every event is logged on `dayshift.stream`, kept among the recent ones, and given to the
+    listeners in the thread that tells it. A listener must return soon; what it raises is logged.
+    """
+
+    def __init__(self, *listeners: OnEvent) -> None:
+        # Reentrant: a signal handler may tell an event while its own thread is at it.
+        self._lock = threading.RLock()
+        self._listeners = list(listeners)
+        self._recent: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self._states: dict[tuple[Part, str], State] = {}
+
+    @property
+    def state(self) -> State:
+        """What the stream as a whole is doing: the worst of its vital parts."""
+        with self._lock:
+            states = [state for (part, _), state in self._states.items() if part in _VITAL]
+        return max(states, key=_SEVERITY.index, default=State.STARTING)
+
+    @property
+    def recent(self) -> tuple[Event, ...]:
+        """The last events, oldest first."""
+        with self._lock:
+            return tuple(self._recent)
+
+    def tell(
+        self,
+        part: Part,
+        name: str,
+        state: State,
+        message: str,
+        *,
+        attempt: int = 0,
+        retry_in_s: float | None = None,
+    ) -> Event:
+        """Log, keep and pass on an event; return it."""
+        event = Event(part, name, state, message, attempt=attempt, retry_in_s=retry_in_s)
+        with self._lock:
+            self._states[part, name] = state
+            self._recent.append(event)
+            listeners = tuple(self._listeners)
+        _log.log(_LEVELS.get(state, logging.INFO), "%s: %s", part, message, extra={"event": event})
+        for listener in listeners:
+            try:
+                listener(event)
+            except Exception:  # whoever listens must not end the stream
+                _log.exception("a listener failed at the event %r", message)
+        return event
+
+    def subscribe(self, listener: OnEvent) -> Callable[[], None]:
+        """Add a listener; call what is returned to remove it."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return unsubscribe

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import pytest
+
+from dayshift.runtime.control import Control, Settings
+from dayshift.runtime.errors import UsageError
+
+
+def test_a_change_replaces_what_it_names_and_nothing_else() -> None:
+    control = Control(Settings(strength=0.5))
+    before = control.settings
+    after = control.change(is_frozen=True, split=0.25)
+    assert after is control.settings
+    assert after == Settings(strength=0.5, is_frozen=True, split=0.25)
+    assert before == Settings(strength=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"strength": 1.5}, "got strength 1.5: expected a number from 0 to 1"),
+        ({"split": math.nan}, "got split nan: expected a number from 0 to 1"),
+        ({"colour": 1}, "no setting 'colour': expected one of strength,"),
+    ],
+)
+def test_a_wrong_change_changes_nothing(change: dict[str, Any], complaint: str) -> None:
+    control = Control()
+    with pytest.raises(UsageError, match=complaint):
+        control.change(is_frozen=True, **change)
+    assert control.settings == Settings()
+
+
+def test_listeners_hear_of_changes_and_only_of_changes(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(settings: Settings) -> None:
+        raise ZeroDivisionError
+
+    control, heard = Control(), list[Settings]()
+    control.subscribe(fail)
+    unsubscribe = control.subscribe(heard.append)
+    control.change(strength=0.5)
+    control.change(strength=0.5)
+    unsubscribe()
+    control.change(strength=0.7)
+    assert heard == [Settings(strength=0.5)]
+    assert "a listener failed at a change of settings" in caplog.text
+
+
+def test_snapshots_asked_for_by_many_threads_are_all_counted() -> None:
+    control = Control()
+
+    def ask() -> None:
+        for _ in range(200):
+            control.request_snapshot()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert control.settings.snapshots == 800
