@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dayshift.runtime.image import Pixels
-from dayshift.train import data
+from dayshift.train.data import augment
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def save_preview(generator: GainLight, pictures: RelightData, path: Path) -> Non
     """Write a JPEG: a row per photo, columns source, strength 0.5 and strength 1."""
     rng = np.random.default_rng(0)
     groups = [*pictures.days, pictures.triples.day]
-    frames = [data.random_crop([group[len(group) // 2]], _SIZE, rng)[0] for group in groups]
+    frames = [augment.random_crop([group[len(group) // 2]], _SIZE, rng)[0] for group in groups]
     rows = [
         np.hstack([frame, *(translate(generator, frame, s) for s in (0.5, 1.0))])
         for frame in frames

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dayshift.runtime.image import Pixels
-from dayshift.train import data
+from dayshift.train.data import augment, cameras
+from dayshift.train.data.images import list_images, read_image, resize
 from dayshift.train.recipe import Recipe
 
 Mask = npt.NDArray[np.float32]  # (H, W) in [0, 1]
@@ -37,10 +38,10 @@ class RelightData:
     def __init__(self, recipe: Recipe, root: Path) -> None:
         section = recipe.data
         self.recipe = recipe
-        self.triples = data.Triples.load(root / section.triples)
-        self.pairs = data.Pairs.load(root / section.pairs, root, section.tiers)
-        self.days = _by_source(data.list_images([root / section.days], section.photos))
-        self.nights = _by_source(data.list_images([root / section.nights], section.photos))
+        self.triples = cameras.Triples.load(root / section.triples)
+        self.pairs = cameras.Pairs.load(root / section.pairs, root, section.tiers)
+        self.days = _by_source(list_images([root / section.days], section.photos))
+        self.nights = _by_source(list_images([root / section.nights], section.photos))
 
     def counts(self) -> dict[str, int]:
         """Return how many pictures of each kind there are."""
@@ -63,7 +64,7 @@ class RelightData:
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
         return Batch(
             frame=_to_tensor(frames),
-            small=_to_tensor([data.resize_area(f, small_size) for f in frames]),
+            small=_to_tensor([resize(f, small_size) for f in frames]),
             strength=torch.tensor(strengths),
             target=_to_tensor([s[1] for s in samples] + [s[1] for s in paired]),
             weight=torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
@@ -78,35 +79,35 @@ class RelightData:
         index = int(rng.integers(len(self.triples.day)))
         is_dusk = rng.random() < self.recipe.batch.dusk_share
         target = (self.triples.dusk if is_dusk else self.triples.night)[index]
-        images = data.random_crop([self.triples.day[index], target], self._size, rng)
+        images = augment.random_crop([self.triples.day[index], target], self._size, rng)
         if rng.random() < 0.5:
-            images = data.add_texture(images, self._photo(rng), rng)
-        return data.vary_camera(images[0], rng), images[1], 0.5 if is_dusk else 1.0
+            images = augment.add_texture(images, self._photo(rng), rng)
+        return augment.vary_camera(images[0], rng), images[1], 0.5 if is_dusk else 1.0
 
     def _paired(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, Mask]:
         days, nights = self.pairs.scenes[int(rng.integers(len(self.pairs.scenes)))]
         day, night = days[int(rng.integers(len(days)))], nights[int(rng.integers(len(nights)))]
-        day, night = data.random_crop([day, night], self._size, rng)
+        day, night = augment.random_crop([day, night], self._size, rng)
         # What is equally bright by day and by night is a caption that the camera's owner burnt in.
         change = np.abs(day.astype(np.int16) - night).max(axis=2)
         caption = (change < 12) & ((night.min(axis=2) > 200) | (night.max(axis=2) < 12))
         counts = (~caption).astype(np.float32)
         target, strength = self._regrade(night, rng), 1.0
         if rng.random() < self.recipe.batch.dusk_share:
-            target, strength = data.halfway(day, target), 0.5
-        return data.vary_camera(day, rng), target, strength, counts
+            target, strength = augment.halfway(day, target), 0.5
+        return augment.vary_camera(day, rng), target, strength, counts
 
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
-        return data.darken_exposure(night, self.recipe.data.regrade, rng)
+        return augment.darken_exposure(night, self.recipe.data.regrade, rng)
 
     def _photo(self, rng: np.random.Generator) -> Pixels:
         source = self.days[int(rng.integers(len(self.days)))]
-        image = data.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
-        return data.vary_camera(image, rng)
+        image = augment.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
+        return augment.vary_camera(image, rng)
 
     def _night(self, rng: np.random.Generator) -> Pixels:
         source = self.nights[int(rng.integers(len(self.nights)))]
-        image = data.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
+        image = augment.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
         return self._regrade(image, rng) if image.mean() > _DAYLIT_MEAN else image
 
 
@@ -119,5 +120,5 @@ def _by_source(paths: list[Path]) -> list[list[Pixels]]:
     """Group photos by the source in their name, TIER_SOURCE_…: large ones must not drown small."""
     groups: dict[str, list[Pixels]] = {}
     for path in paths:
-        groups.setdefault("_".join(path.stem.split("_")[:2]), []).append(data.read_image(path))
+        groups.setdefault("_".join(path.stem.split("_")[:2]), []).append(read_image(path))
     return list(groups.values())
