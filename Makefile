@@ -49,7 +49,7 @@ $(VENV)/.dayshift-demo: $(REQUIREMENTS) | $(VENV)/bin/python
 
 $(VENV)/.dayshift-dev: $(REQUIREMENTS) | $(VENV)/bin/python
 	@echo "installing dayshift with PyTorch and the development tools into $(VENV) (once, minutes)" >&2
-	@$(PIP) --editable '.[headless,onnxruntime,train,export,dev]'
+	@$(PIP) --editable '.[headless,onnxruntime,provenance,train,export,dev]'
 	@touch $(VENV)/.dayshift-demo $@
 
 $(VENV)/bin/python:

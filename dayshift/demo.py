@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dayshift.drawing import SideBySide, Tile, contact_sheet
 from dayshift.files import write_file
+from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.runtime.bundled import bundled_clip
-from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.pipeline import OnProgress
 from dayshift.runtime.sinks.base import make_folder
+from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources import Frame
 from dayshift.whole_video import WholeVideo, translate_whole
-
-try:
-    import cv2
-except ImportError as error:
-    raise missing_dependency("cv2", error) from error
 
 MOMENTS = 4
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -53,6 +47,7 @@ def make_demo(
     backend: str = "auto",
     precision: str = "auto",
     clip: Path | None = None,
+    marking: Marking = DEFAULT_MARKING,
     on_progress: OnProgress | None = None,
 ) -> Demo:
     """Translate the clip and write `demo.mp4`, `demo.png` and `demo.json` into `out`.
@@ -63,6 +58,7 @@ def make_demo(
         backend: As for `load`.
         precision: As for `load`.
         clip: A video; the bundled one by default.
+        marking: How the video and the sheet are marked as translated.
         on_progress: Called with the frames done and the frames expected.
 
     Raises:
@@ -73,8 +69,9 @@ def make_demo(
     source = WholeVideo(clip or bundled_clip())
     size = source.size[::-1]
     with source, load(model, backend=backend, precision=precision, size=size) as loaded:
-        measured, moments = _translate_clip(loaded, source, video, on_progress)
-        write_file(sheet, _draw_sheet(loaded, moments))
+        measured, moments = _translate_clip(loaded, source, video, marking, on_progress)
+        drawn = _draw_sheet(loaded, moments)
+        write_file(sheet, encode_image(drawn, sheet, marking.mark(loaded)))
     result = {
         **measured,
         "model": loaded.spec.name,
@@ -85,16 +82,23 @@ def make_demo(
 
 
 def _translate_clip(
-    model: Model, source: WholeVideo, video: Path, on_progress: OnProgress | None
+    model: Model,
+    source: WholeVideo,
+    video: Path,
+    marking: Marking,
+    on_progress: OnProgress | None,
 ) -> tuple[dict[str, Any], list[_Moment]]:
     """Write the side-by-side video; return the run's report and the moments kept on the way."""
     moments: list[_Moment] = []
     wanted = _moment_indices(source.frame_count)
     side_by_side = SideBySide(*_labels(model))
+    label = marking.compose()
 
     def compose(frame: Frame, image: Pixels) -> Pixels:
         if frame.index in wanted:
             moments.append(_Moment(frame.pts_s or 0.0, frame.pixels, image))
+        if label is not None:
+            image = label(frame, image)
         return side_by_side(frame.pixels, image)
 
     width, height = source.size
@@ -103,6 +107,7 @@ def _translate_clip(
         video,
         model,
         size_wh=(2 * width, height),
+        mark=marking.mark(model),
         compose=compose,
         on_progress=on_progress,
     )
@@ -124,20 +129,16 @@ def _how(model: Model) -> str:
     return f"{model.spec.name}, {model.backend_name} {model.precision}"
 
 
-def _draw_sheet(model: Model, moments: list[_Moment]) -> bytes:
-    """Return the contact sheet as PNG: all moments before and after, one at every strength."""
+def _draw_sheet(model: Model, moments: list[_Moment]) -> Pixels:
+    """Return the contact sheet: all moments before and after, one at every strength."""
     source, target = model.spec.domains.source, model.spec.domains.target
     height, width = moments[0].source.shape[:2]
     days = [Tile(moment.source, f"{source}, {moment.time_s:.1f} s") for moment in moments]
     nights = [Tile(moment.image, f"{target}, {moment.time_s:.1f} s") for moment in moments]
-    sheet = contact_sheet(
+    return contact_sheet(
         [days, nights, _strength_row(model, moments[len(moments) // 2].source)],
         title=f"{source} to {target}: {_how(model)}, {width}x{height}",
     )
-    done, png = cv2.imencode(".png", sheet)
-    if not done:
-        raise RuntimeError(f"OpenCV could not encode the contact sheet {sheet.shape} as PNG")
-    return np.asarray(png).tobytes()
 
 
 def _strength_row(model: Model, frame: Pixels) -> list[Tile]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dayshift.jobs import Job
+from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.model import Model
 from dayshift.runtime.pipeline import OnProgress
@@ -33,6 +34,7 @@ def translate_files(
     model: Model,
     *,
     overwrite: bool = False,
+    marking: Marking = DEFAULT_MARKING,
     on_file: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Outcome:
@@ -42,6 +44,7 @@ def translate_files(
         jobs: From `plan_jobs`.
         model: Translates the frames.
         overwrite: Do again what is there already.
+        marking: How results are marked as translated.
         on_file: Called with the name of each file before it is translated.
         on_progress: Called with the frames done and expected of the file at work.
 
@@ -57,10 +60,17 @@ def translate_files(
             continue
         try:
             if job.kind == "image":
-                outcome.frames += _translate_image(job, model)
+                outcome.frames += _translate_image(job, model, marking)
             else:
                 video = WholeVideo(job.source)
-                report = translate_whole(video, job.result, model, on_progress=on_progress)
+                report = translate_whole(
+                    video,
+                    job.result,
+                    model,
+                    mark=marking.mark(model),
+                    compose=marking.compose(),
+                    on_progress=on_progress,
+                )
                 outcome.frames += report.frames_out
         except DayshiftError as error:
             outcome.failed.append((job, str(error)))
@@ -69,10 +79,12 @@ def translate_files(
     return outcome
 
 
-def _translate_image(job: Job, model: Model) -> int:
+def _translate_image(job: Job, model: Model, marking: Marking) -> int:
     # The source is read before the sink makes folders: a bad input leaves nothing behind.
     frame = ImageSource(job.source).read()
     assert frame is not None  # an ImageSource of one file has one frame
-    with ImageSink(job.result.parent) as sink:
-        sink.write(model(frame.pixels), frame)
+    image = model(frame.pixels)
+    compose = marking.compose()
+    with ImageSink(job.result.parent, mark=marking.mark(model)) as sink:
+        sink.write(image if compose is None else compose(frame, image), frame)
     return 1

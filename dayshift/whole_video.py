@@ -12,6 +12,7 @@ from pathlib import Path
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import Model
 from dayshift.runtime.pipeline import Compose, OnProgress, run_pipeline
+from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.report import Report
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources.video import VideoSource
@@ -42,6 +43,7 @@ def translate_whole(
     model: Model,
     *,
     size_wh: tuple[int, int] | None = None,
+    mark: Mark | None = None,
     compose: Compose | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -52,6 +54,7 @@ def translate_whole(
         result: An MP4, replaced when the new one is complete.
         model: Translates the frames.
         size_wh: (width, height) of what `compose` returns; the source's size by default.
+        mark: Put into the file; None leaves it unmarked.
         compose: Makes the image to write from a frame and its translation.
         on_progress: Called with the frames done and expected.
 
@@ -59,7 +62,7 @@ def translate_whole(
         DayshiftError: The video is damaged, the engine failed, or the result cannot be written.
         KeyboardInterrupt: Ctrl-C, after the unfinished result was removed.
     """
-    sink = _WholeSink(result, source, size_wh or source.size)
+    sink = _WholeSink(result, source, size_wh or source.size, mark)
     # On the main thread the pipeline would take Ctrl-C for the end of the stream.
     with ThreadPoolExecutor(1) as thread:
         stream = thread.submit(
@@ -81,8 +84,10 @@ def translate_whole(
 class _WholeSink(VideoSink):
     """A video file that is discarded where its source was not read to the end."""
 
-    def __init__(self, path: Path, source: WholeVideo, size_wh: tuple[int, int]) -> None:
-        super().__init__(path, size=size_wh, fps=source.fps)
+    def __init__(
+        self, path: Path, source: WholeVideo, size_wh: tuple[int, int], mark: Mark | None
+    ) -> None:
+        super().__init__(path, size=size_wh, fps=source.fps, mark=mark)
         self._source = source
 
     def close(self) -> None:

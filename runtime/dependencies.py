@@ -14,6 +14,7 @@ _REMEDY = {
     "openvino": _DESKTOP,
     "av": _DESKTOP,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
+    "c2pa": "pip install 'dayshift[provenance]'",
 }
 
 

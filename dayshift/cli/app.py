@@ -18,6 +18,7 @@ from dayshift.cli.models import models
 from dayshift.cli.run import run
 from dayshift.cli.train import train
 from dayshift.cli.translate import translate
+from dayshift.cli.verify import verify
 
 # No rich markup: plain help starts in a third of the time and prints the same in a pipe.
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, run, translate, train, export, info, models):
+for _verb in (demo, run, translate, train, export, info, models, verify):
     app.command()(_verb)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dayshift.cli.options import Backend, JsonTo, Precision
+from dayshift.cli.options import Backend, JsonTo, Label, Precision, Provenance
 
 
 def demo(
@@ -16,6 +16,8 @@ def demo(
     ] = Path(),
     backend: Backend = "auto",
     precision: Precision = "auto",
+    provenance: Provenance = True,
+    label: Label = False,
     json_to: JsonTo = None,
 ) -> None:
     """Turn the bundled day clip to night.
@@ -27,9 +29,16 @@ def demo(
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
     from dayshift.demo import make_demo
+    from dayshift.marking import Marking
 
     with frame_progress("demo") as on_progress:
-        made = make_demo(out, backend=backend, precision=precision, on_progress=on_progress)
+        made = make_demo(
+            out,
+            backend=backend,
+            precision=precision,
+            marking=Marking(provenance, label),
+            on_progress=on_progress,
+        )
     rows = report_rows(made.result)
     rows += [(name, path) for name, path in made.result["files"].items()]
     emit(made.result, rows, title=f"dayshift demo: {made.result['model']}", json_to=json_to)

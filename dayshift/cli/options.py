@@ -33,6 +33,16 @@ Strength = Annotated[
         help="0 returns the input, 1 is the full effect; the model's own default otherwise.",
     ),
 ]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help="Mark saved files as AI-translated, in their metadata; dayshift verify reads it.",
+    ),
+]
+Label = Annotated[
+    bool, typer.Option("--label", help="Write AI-translated into a corner of every image.")
+]
 JsonTo = Annotated[
     str | None,
     typer.Option(

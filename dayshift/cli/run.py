@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from dayshift.cli.options import Backend, JsonTo, Model, Precision, Strength, parse_size_option
+from dayshift.cli.options import (
+    Backend,
+    JsonTo,
+    Label,
+    Model,
+    Precision,
+    Provenance,
+    Strength,
+    parse_size_option,
+)
 
 
 def run(
@@ -44,6 +53,8 @@ def run(
     duration: Annotated[
         float | None, typer.Option("--duration", metavar="S", help="Stop after S seconds.")
     ] = None,
+    provenance: Provenance = True,
+    label: Label = False,
     json_to: JsonTo = None,
 ) -> None:
     """Stream a camera or a video through a model.
@@ -53,6 +64,7 @@ def run(
     from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
+    from dayshift.marking import Marking
     from dayshift.runtime.model import load
     from dayshift.runtime.pipeline import run_pipeline
     from dayshift.runtime.sinks import open_sink
@@ -62,10 +74,6 @@ def run(
     size_wh = parse_size_option(size)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source, size=size_wh))
-        outputs = [
-            stack.enter_context(open_sink(uri, size=opened.size, fps=opened.fps))
-            for uri in sinks or ["display://"]
-        ]
         loaded = stack.enter_context(
             load(
                 model,
@@ -76,6 +84,12 @@ def run(
             )
         )
         note(loaded.selection)
+        marking = Marking(provenance, label)
+        mark = marking.mark(loaded)
+        outputs = [
+            stack.enter_context(open_sink(uri, size=opened.size, fps=opened.fps, mark=mark))
+            for uri in sinks or ["display://"]
+        ]
         report = run_pipeline(
             opened,
             loaded,
@@ -83,6 +97,7 @@ def run(
             policy=policy,
             duration_s=duration,
             on_progress=stack.enter_context(frame_progress(opened.name)),
+            compose=marking.compose(),
         )
     result = report.to_json()
     emit(result, report_rows(result), title=f"dayshift run: {source}", json_to=json_to)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dayshift.cli.options import Backend, JsonTo, Model, Precision, Strength
+from dayshift.cli.options import (
+    Backend,
+    JsonTo,
+    Label,
+    Model,
+    Precision,
+    Provenance,
+    Strength,
+)
 
 if TYPE_CHECKING:
     from dayshift.jobs import Job
@@ -28,6 +36,8 @@ def translate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Translate again what is in DIR already.")
     ] = False,
+    provenance: Provenance = True,
+    label: Label = False,
     json_to: JsonTo = None,
 ) -> None:
     """Translate images and videos, every frame.
@@ -39,6 +49,7 @@ def translate(
     from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import file_progress
     from dayshift.jobs import plan_jobs
+    from dayshift.marking import Marking
     from dayshift.runtime.model import load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.translate import translate_files
@@ -51,7 +62,12 @@ def translate(
         started_at = time.perf_counter()
         with file_progress(len(jobs)) as (on_file, on_progress):
             outcome = translate_files(
-                jobs, loaded, overwrite=overwrite, on_file=on_file, on_progress=on_progress
+                jobs,
+                loaded,
+                overwrite=overwrite,
+                marking=Marking(provenance, label),
+                on_file=on_file,
+                on_progress=on_progress,
             )
         seconds = time.perf_counter() - started_at
     emit(

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks.base import Sink, StreamStopped
 from dayshift.runtime.uri import Uri, check_options, parse_uri
 
@@ -19,7 +20,11 @@ _KINDS = "FILE.mp4, frames://DIR or DIR/, display:// or null://"
 
 
 def open_sink(
-    sink: str | Path, *, size: tuple[int, int] | None = None, fps: Fraction | None = None
+    sink: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    fps: Fraction | None = None,
+    mark: Mark | None = None,
 ) -> Sink:
     """Open a sink by its URI or path.
 
@@ -27,6 +32,7 @@ def open_sink(
         sink: `FILE.mp4`, `DIR/`, `frames://DIR?format=png|jpg`, `display://` or `null://`.
         size: (width, height) of the images, where known; a video file then takes no other.
         fps: Nominal frames per second of a video file.
+        mark: Put into files; None leaves them unmarked.
 
     Raises:
         UsageError: The URI has an unknown scheme, suffix or option.
@@ -46,29 +52,31 @@ def open_sink(
 
             return NullSink()
         case "frames":
-            return _open_folder(uri)
+            return _open_folder(uri, mark)
         case "":
-            return _open_path(uri, size, fps)
+            return _open_path(uri, size, fps, mark)
         case unknown:
             raise UsageError(
                 f"no sink has the scheme {unknown!r} in {uri.text!r}: expected {_KINDS}"
             )
 
 
-def _open_path(uri: Uri, size: tuple[int, int] | None, fps: Fraction | None) -> Sink:
+def _open_path(
+    uri: Uri, size: tuple[int, int] | None, fps: Fraction | None, mark: Mark | None
+) -> Sink:
     path = Path(uri.rest)
     if uri.rest.endswith("/"):
-        return _open_folder(uri)
+        return _open_folder(uri, mark)
     if path.suffix.lower() in _VIDEO_SUFFIXES:
         from dayshift.runtime.sinks.video import VideoSink
 
-        return VideoSink(path, size=size, fps=fps)
+        return VideoSink(path, size=size, fps=fps, is_recording=True, mark=mark)
     if path.is_dir():
-        return _open_folder(uri)
+        return _open_folder(uri, mark)
     raise UsageError(f"cannot tell what to write to {uri.text!r}: expected {_KINDS}")
 
 
-def _open_folder(uri: Uri) -> Sink:
+def _open_folder(uri: Uri, mark: Mark | None) -> Sink:
     check_options(uri, ("format",))
     from dayshift.runtime.sinks.images import FORMATS, ImageSink
 
@@ -79,4 +87,4 @@ def _open_folder(uri: Uri) -> Sink:
         )
     if not uri.rest:
         raise UsageError(f"{uri.text!r} names no folder: expected frames://DIR")
-    return ImageSink(Path(uri.rest), suffix=suffix)
+    return ImageSink(Path(uri.rest), suffix=suffix, mark=mark)

@@ -73,14 +73,18 @@ class PartialFile:
 
     Args:
         path: The final name. A file there is replaced at the end; missing folders are created now.
+        is_playable: What is written can be used before it is complete: the temporary name is then
+            one that a person finds and a player takes, `NAME.recording-PID.SUFFIX`.
 
     Raises:
         SinkError: The folder cannot be written to.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_playable: bool = False) -> None:
         self.path = path
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        if is_playable:
+            self.part = path.with_name(f"{path.stem}.recording-{os.getpid()}{path.suffix}")
         make_folder(path.parent)
         if path.is_dir():
             raise SinkError(f"cannot write {path}: it is a folder, name a file")

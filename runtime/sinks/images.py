@@ -9,6 +9,8 @@ import numpy as np
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.provenance.mark import Mark
+from dayshift.runtime.provenance.marking import mark_image
 from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder
 
 try:
@@ -17,6 +19,7 @@ except ImportError as error:
     raise missing_dependency("cv2", error) from error
 
 FORMATS = ("png", "jpg")
+MARKED_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 1  # 70 ms for a photo of 1280x720 where 9 takes 1270, for 16 % more bytes
 
@@ -29,13 +32,15 @@ class ImageSink(Sink):
     Args:
         folder: Created where missing; files of the same names are replaced.
         suffix: Format of numbered images, `png` (lossless) or `jpg`.
+        mark: Put into every file; None leaves them unmarked.
 
     Raises:
         SinkError: The folder cannot be written to.
     """
 
-    def __init__(self, folder: Path, *, suffix: str = "png") -> None:
+    def __init__(self, folder: Path, *, suffix: str = "png", mark: Mark | None = None) -> None:
         self.name = str(folder)
+        self._mark = mark
         self._folder = folder
         self._suffix = suffix
         make_folder(folder)
@@ -47,7 +52,7 @@ class ImageSink(Sink):
         path = self._folder / (frame.name or f"{frame.index:06d}.{self._suffix}")
         file = PartialFile(path)
         try:
-            file.part.write_bytes(_encode(image, path))
+            file.part.write_bytes(encode_image(image, path, self._mark))
             file.commit()
         except OSError as error:
             raise file.failed(error) from error
@@ -61,7 +66,17 @@ class ImageSink(Sink):
         """There is nothing half written."""
 
 
-def _encode(image: Pixels, path: Path) -> bytes:
+def encode_image(image: Pixels, path: Path, mark: Mark | None = None) -> bytes:
+    """Return the content of an image file, in the format of its name.
+
+    Args:
+        image: uint8 BGR (H, W, 3).
+        path: Its suffix names the format.
+        mark: Put into the file, where the format is PNG or JPEG.
+
+    Raises:
+        SinkError: OpenCV cannot write that format.
+    """
     # OpenCV complains on stderr about an option of the other format.
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     if path.suffix.lower() == ".png":
@@ -74,4 +89,7 @@ def _encode(image: Pixels, path: Path) -> bytes:
         ) from error
     if not done:
         raise SinkError(f"OpenCV cannot write {path}: expected .png or .jpg")
-    return np.asarray(content).tobytes()
+    encoded = np.asarray(content).tobytes()
+    if mark is None or path.suffix.lower() not in MARKED_SUFFIXES:
+        return encoded
+    return mark_image(encoded, mark, suffix=path.suffix)

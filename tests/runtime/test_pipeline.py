@@ -23,6 +23,7 @@ from dayshift.runtime.meter import Delivery
 from dayshift.runtime.model import load
 from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
+from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources import Source, open_source
 
 Pixels = npt.NDArray[np.uint8]
@@ -416,7 +417,7 @@ def test_a_second_ctrl_c_aborts(tmp_path: Path) -> None:
 
     sink = Collector(interrupt_twice)
     with pytest.raises(KeyboardInterrupt):
-        run_pipeline(endless(), Halver(), [open_sink(tmp_path / "out.mp4"), sink], policy="every")
+        run_pipeline(endless(), Halver(), [VideoSink(tmp_path / "out.mp4"), sink], policy="every")
     assert sink.ends == ["aborted"]
     assert names_in(tmp_path) == []
 
@@ -499,7 +500,7 @@ def test_an_error_anywhere_aborts_the_sinks_and_is_raised(
         fails["progress"](done)
 
     source = Watched(endless(pace=1), fails["source"])
-    sink, file = Collector(fails["sink"]), open_sink(tmp_path / "out.mp4")
+    sink, file = Collector(fails["sink"]), VideoSink(tmp_path / "out.mp4")
     with pytest.raises(SourceError, match="broke") as caught:
         run_pipeline(
             source,
@@ -532,7 +533,7 @@ def test_a_sink_that_cannot_be_closed_aborts_the_others(tmp_path: Path) -> None:
         def close(self) -> None:
             raise SinkError("stuck")
 
-    stuck, file = Stuck(), open_sink(tmp_path / "out.mp4")
+    stuck, file = Stuck(), VideoSink(tmp_path / "out.mp4")
     with pytest.raises(SinkError, match="stuck"):
         run_pipeline(street(), Halver(), [stuck, file])
     assert stuck.ends == ["aborted"]
@@ -550,7 +551,7 @@ def test_a_sink_that_cannot_be_aborted_hides_neither_the_error_nor_the_others(
         run_pipeline(
             street(),
             Halver(fail_at(3, ZeroDivisionError())),
-            [Stuck(), open_sink(tmp_path / "out.mp4")],
+            [Stuck(), VideoSink(tmp_path / "out.mp4")],
         )
     assert names_in(tmp_path) == []
     assert "aborting collector failed" in caplog.text
@@ -559,10 +560,10 @@ def test_a_sink_that_cannot_be_aborted_hides_neither_the_error_nor_the_others(
 def test_a_truncated_video_leaves_no_output(tmp_path: Path) -> None:
     day = tmp_path / "day.mp4"
     noise = np.random.default_rng(0).integers(0, 256, (30, 96, 160, 3), np.uint8)
-    with open_sink(day) as sink:
+    with VideoSink(day) as sink:
         for index, pixels in enumerate(noise):
             sink.write(pixels, Frame(pixels, index, 0.0, index / 25))
     day.write_bytes(day.read_bytes()[: day.stat().st_size // 2])
     with pytest.raises(SourceError, match=r"breaks off after 1\d of 30 frames"):
-        run_pipeline(open_source(day), Halver(), [open_sink(tmp_path / "night.mp4")])
+        run_pipeline(open_source(day), Halver(), [VideoSink(tmp_path / "night.mp4")])
     assert names_in(tmp_path) == ["day.mp4"]

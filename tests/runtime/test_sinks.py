@@ -19,6 +19,7 @@ import pytest
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import Sink, open_sink
+from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sinks.window import find_display_problem
 from dayshift.runtime.sources import open_source
 
@@ -84,10 +85,52 @@ def write_and_raise(path: Path, error: BaseException) -> None:
         raise error
 
 
-def test_an_error_in_its_block_aborts_a_sink(tmp_path: Path) -> None:
+def test_an_error_in_its_block_keeps_a_recording_under_its_temporary_name(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         write_and_raise(tmp_path / "out.mp4", ZeroDivisionError())
+    (name,) = names_in(tmp_path)
+    assert name == f"out.recording-{os.getpid()}.mp4"
+    assert len(read_images(tmp_path / name)) == 1
+
+
+def test_an_aborted_file_that_was_to_be_whole_is_removed(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.mp4")
+    sink.write(gradient(), frame())
+    sink.abort()
     assert names_in(tmp_path) == []
+
+
+_ENDLESS = """
+import numpy, sys
+from pathlib import Path
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.sinks import open_sink
+street = numpy.random.default_rng(0).integers(0, 255, (120, 160, 3), numpy.uint8)
+sink = open_sink(sys.argv[1])
+for index in range(1_000_000):
+    sink.write(numpy.roll(street, index, axis=1), Frame(street, index, 0.0, index / 25))
+    if index == 100:
+        print("recording", flush=True)
+"""
+
+
+def test_a_recording_that_was_killed_plays_to_its_last_fragment(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ENDLESS, str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "recording\n"
+        process.kill()
+    (name,) = names_in(tmp_path)
+    assert name == f"out.recording-{process.pid}.mp4"
+    # At least all fragments but the last of the 101 frames that were written for sure.
+    assert len(read_images(tmp_path / name)) >= 100 - 13
+
+
+def test_a_completed_recording_is_an_ordinary_video(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "out.mp4", [gradient()] * 60, fps=Fraction(25))
+    with av.open(str(path)) as container:
+        # Fragments would not be counted in the index.
+        assert container.streams.video[0].frames == 60
 
 
 def test_ctrl_c_in_its_block_completes_a_sink(tmp_path: Path) -> None:
@@ -106,7 +149,12 @@ def test_a_video_is_what_browsers_play(tmp_path: Path) -> None:
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert (stream.frames, stream.average_rate) == (50, Fraction(25))
         assert container.format.name.startswith("mov,mp4")
-    content = path.read_bytes()
+
+
+def test_a_file_that_was_to_be_whole_plays_before_all_of_it_is_there(tmp_path: Path) -> None:
+    with VideoSink(tmp_path / "out.mp4") as sink:
+        sink.write(gradient(), frame())
+    content = (tmp_path / "out.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
 
 
@@ -205,7 +253,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     with open_sink(path) as opened:
         opened.write(gradient(), frame())
         assert path.read_bytes() == b"the old one"
-        assert names_in(tmp_path) == [f".out.mp4.{os.getpid()}.part", "out.mp4"]
+        assert names_in(tmp_path) == ["out.mp4", f"out.recording-{os.getpid()}.mp4"]
     assert names_in(tmp_path) == ["out.mp4"]
     assert len(read_images(path)) == 1
 
@@ -217,7 +265,7 @@ def test_an_aborted_file_leaves_the_old_one(tmp_path: Path) -> None:
     opened.write(gradient(), frame())
     opened.abort()
     opened.close()
-    assert names_in(tmp_path) == ["out.mp4"]
+    assert names_in(tmp_path) == ["out.mp4", f"out.recording-{os.getpid()}.mp4"]
     assert path.read_bytes() == b"the old one"
 
 
@@ -283,11 +331,11 @@ from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import open_sink
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
 noise = np.random.default_rng(0)
 try:
     with open_sink(sys.argv[1] + "/out.mp4") as sink:
-        for index in range(40):
+        for index in range(100):
             image = noise.integers(0, 256, (96, 128, 3), np.uint8)
             sink.write(image, Frame(image, index, 0.0, index / 25))
 except SinkError as error:
@@ -296,14 +344,15 @@ except SinkError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_keeps_what_was_recorded(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(f"cannot write {tmp_path}/out.mp4 (File too large): name a file")
     assert done.stdout.count("\n") == 1
-    assert done.stderr == ""
-    assert names_in(tmp_path) == []
+    assert "broke off: what there is is in" in done.stderr
+    (name,) = names_in(tmp_path)
+    assert len(read_images(tmp_path / name)) in range(13, 80)
 
 
 # Folders of images
