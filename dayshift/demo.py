@@ -11,6 +11,7 @@ from dayshift.drawing import SideBySide, Tile, contact_sheet
 from dayshift.files import write_file
 from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.runtime.bundled import bundled_clip
+from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.pipeline import OnProgress
@@ -68,7 +69,12 @@ def make_demo(
     video, sheet, report = (out / f"demo.{suffix}" for suffix in ("mp4", "png", "json"))
     source = WholeVideo(clip or bundled_clip())
     size = source.size[::-1]
-    with source, load(model, backend=backend, precision=precision, size=size) as loaded:
+    with (
+        source,
+        load(
+            model, backend=backend, precision=precision, size=size, lanes=lanes_for("every")
+        ) as loaded,
+    ):
         measured, moments = _translate_clip(loaded, source, video, marking, on_progress)
         drawn = _draw_sheet(loaded, moments)
         write_file(sheet, encode_image(drawn, sheet, marking.mark(loaded)))

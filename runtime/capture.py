@@ -1,8 +1,10 @@
-"""The capture thread: it reads a source and hands its frames over, by a policy.
+"""Frames from a source, by a policy.
 
 `latest` keeps only the newest frame: what comes out is never old, and frames that find no taker are
 dropped. A source that is not live is then played at the speed of its own timestamps. `every` hands
 over all frames and makes the source wait.
+
+A thread of its own reads ahead, unless several threads take the frames: then each reads for itself.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.frame import Frame
@@ -38,21 +41,52 @@ class Captured:
         return self.frame.captured_at + self.capture_ms / 1e3
 
 
-class Capture:
-    """Reads `source` on a thread of its own, from `start` until the end of source, time or frames.
+class Frames(Protocol):
+    """Where captured frames come out.
 
-    A context manager: on exit the thread is stopped, at most one read later, and the source closed.
+    Attributes:
+        accepted: How many frames were read.
+        dropped: How many of them were replaced by newer ones before they were taken.
+    """
+
+    accepted: int
+    dropped: int
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether no more frames are read."""
+        ...
+
+    def get(self) -> Captured | None:
+        """Wait for the next frame and take it; None after the last."""
+        ...
+
+    def end(self) -> None:
+        """Read no more frames."""
+        ...
+
+    def cancel(self) -> None:
+        """Read no more frames and forget those that wait."""
+        ...
+
+
+class Capture:
+    """Reads `source`, from `start` until the end of source, time or frames.
+
+    A context manager: on exit its thread is stopped, at most one read later, and the source closed.
 
     Args:
-        source: Read by the thread until exit.
+        source: Read until exit, by one thread at a time.
         policy: None takes `latest` for a live source and `every` for another.
         duration_s: Stop after this many seconds.
         max_frames: Stop after this many frames.
+        takers: How many threads take frames. More than one read for themselves, which needs `every`
+            as the policy: on few cores, a thread that reads ahead takes the time of the engine's.
 
     Attributes:
         policy: The one in use.
         frames: Where the frames come out. Ending it stops the thread.
-        error: What the source raised, set before `frames` ends.
+        error: What the source raised in the thread, set before `frames` ends.
     """
 
     def __init__(
@@ -62,13 +96,15 @@ class Capture:
         *,
         duration_s: float | None = None,
         max_frames: int | None = None,
+        takers: int = 1,
     ) -> None:
-        self.policy = policy or ("latest" if source.is_live else "every")
+        self.policy = policy_for(source, policy)
         self.error: BaseException | None = None
         latest = self.policy == "latest"
-        self.frames: HandOver[Captured] = HandOver(
-            1 if latest else QUEUED_FRAMES, newest_wins=latest
-        )
+        self._ahead: HandOver[Captured] | None = None
+        if takers == 1 or latest:
+            self._ahead = HandOver(1 if latest else QUEUED_FRAMES, newest_wins=latest)
+        self.frames: Frames = self._ahead or _Pulled(self._next)
         self._source = source
         self._is_played = latest and not source.is_live
         self._duration_s = float("inf") if duration_s is None else duration_s
@@ -76,8 +112,10 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="dayshift-capture", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start reading."""
+        self._started_at = time.perf_counter()
+        if self._ahead is not None:
+            self._thread.start()
 
     def __enter__(self) -> Capture:
         return self
@@ -90,34 +128,67 @@ class Capture:
         self._source.close()
 
     def _run(self) -> None:
+        assert self._ahead is not None
         try:
-            self._read_all()
+            while (captured := self._next()) is not None:
+                if self._is_played:
+                    captured = self._play(captured, self._ahead)
+                if not self._ahead.put(captured):
+                    return
         except BaseException as error:  # raised again by whoever takes the frames
             # A source that fails after the end, or after another error, is of no interest.
-            if not self.frames.is_ended:
+            if not self._ahead.is_ended:
                 self.error = error
-                self.frames.cancel()
+                self._ahead.cancel()
         finally:
-            self.frames.end()
+            self._ahead.end()
 
-    def _read_all(self) -> None:
-        started_at = time.perf_counter()
-        while self.frames.accepted < self._max_frames:
-            frame = self._source.read()
-            now = time.perf_counter()
-            if frame is None or now - started_at >= self._duration_s:
-                return
-            captured = Captured(frame, (now - frame.captured_at) * 1e3)
-            if self._is_played and frame.pts_s is not None:
-                captured = self._play(captured, started_at + frame.pts_s)
-            if not self.frames.put(captured):
-                return
+    def _next(self) -> Captured | None:
+        """Read the next frame; None when the source, the time or the frames are at an end."""
+        if self.frames.accepted >= self._max_frames:
+            return None
+        frame = self._source.read()
+        now = time.perf_counter()
+        if frame is None or now - self._started_at >= self._duration_s:
+            return None
+        return Captured(frame, (now - frame.captured_at) * 1e3)
 
-    def _play(self, captured: Captured, due_at: float) -> Captured:
+    def _play(self, captured: Captured, ahead: HandOver[Captured]) -> Captured:
         """Hold a frame back until it is due: a camera would deliver it then."""
-        self.frames.wait_for_end(due_at - time.perf_counter())
+        if captured.frame.pts_s is None:
+            return captured
+        ahead.wait_for_end(self._started_at + captured.frame.pts_s - time.perf_counter())
         frame = dataclasses.replace(captured.frame, captured_at=time.perf_counter())
         return Captured(frame, captured.capture_ms)
+
+
+class _Pulled:
+    """Frames that are read when they are taken. One thread at a time may take them."""
+
+    def __init__(self, read: Callable[[], Captured | None]) -> None:
+        self.accepted = 0
+        self.dropped = 0
+        self.is_ended = False
+        self._read = read
+
+    def get(self) -> Captured | None:
+        captured = None if self.is_ended else self._read()
+        if captured is None:
+            self.is_ended = True
+        else:
+            self.accepted += 1
+        return captured
+
+    def end(self) -> None:
+        self.is_ended = True
+
+    def cancel(self) -> None:
+        self.end()
+
+
+def policy_for(source: Source, policy: Policy | None) -> Policy:
+    """Return `policy`, or by default `latest` for a live source and `every` for another."""
+    return policy or ("latest" if source.is_live else "every")
 
 
 def check_policy(policy: str | None) -> Policy | None:

@@ -6,6 +6,7 @@ frame size, and the last few sizes are kept.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from dayshift.runtime.backends import (
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.errors import BackendError, MissingDependency, ModelError, UsageError
 from dayshift.runtime.image import Pixels, check_pixels
-from dayshift.runtime.plan import FullPlan, MapsPlan, Plan, Translation
+from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, Translation
 from dayshift.runtime.spec import (
     FilePrecision,
     FormName,
@@ -72,6 +73,7 @@ def load(
     strength: float | None = None,
     form: str = "auto",
     size: tuple[int, int] = DEFAULT_SIZE,
+    lanes: int = 1,
 ) -> Model:
     """Load a bundled model by name, or a model folder.
 
@@ -85,6 +87,8 @@ def load(
         strength: How much of the effect, within the model's limits; the model's default when None.
         form: "auto", "full" or "maps".
         size: (height, width) of the frames to come. Other sizes work, and compile when they come.
+        lanes: How many threads will call the model at a time. One frame has all cores, for the
+            shortest latency; more share them, for the highest rate.
 
     Raises:
         UsageError: Unknown backend, precision or form; strength out of range.
@@ -97,26 +101,27 @@ def load(
     if backend != "auto":
         name = check_backend(backend)
         setup = _set_up(spec, name, precision, form, f"backend {name} as asked")
-        return Model(folder, spec, setup, strength=strength, size=size)
+        return Model(folder, spec, setup, strength=strength, size=size, lanes=lanes)
     failures: list[str] = []
     for name in BACKEND_NAMES:
         reason = "; ".join([*failures, f"backend {name}: the fastest that works here"])
         setup = _set_up(spec, name, precision, form, reason)
         try:
-            return Model(folder, spec, setup, strength=strength, size=size)
+            return Model(folder, spec, setup, strength=strength, size=size, lanes=lanes)
         except (MissingDependency, BackendError) as error:
             failures.append(str(error))
     raise BackendError("no backend works here: " + "; ".join(failures))
 
 
 class Model:
-    """Translates frames. One thread at a time; `strength` may be set from any.
+    """Translates frames, `lanes` at a time; more threads wait. `strength` may be set from any.
 
     Attributes:
         folder: The model folder.
         spec: What its `model.json` says; `name` is from there.
         sha256: Hash of the graph file in use.
         form: "maps" or "full".
+        lanes: How many frames it translates at a time.
         backend_name: The engine in use.
         backend_version: Its own version.
         device: What it runs on.
@@ -133,7 +138,9 @@ class Model:
         *,
         strength: float | None = None,
         size: tuple[int, int] = DEFAULT_SIZE,
+        lanes: int = 1,
     ) -> None:
+        self.lanes = lanes
         self.folder = folder
         self.spec = spec
         self.form: FormName = setup.form
@@ -142,9 +149,10 @@ class Model:
         self._setup = setup
         self.strength = spec.controls.strength.default if strength is None else strength
         self._graph = read_graph(folder, setup.file)
-        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+        self._sizes: OrderedDict[tuple[int, int], Lanes] = OrderedDict()
+        self._compiling = threading.Lock()
         self._is_closed = False
-        engine = self._plan(*size).backend
+        engine = self._lanes_of(*size).backend
         self.backend_name: BackendName = engine.name
         self.backend_version = engine.version
         self.device = engine.device
@@ -185,7 +193,7 @@ class Model:
         """
         pixels = check_pixels(frame)
         height, width = pixels.shape[:2]
-        return self._plan(height, width).translate(pixels, self._strength)
+        return self._lanes_of(height, width).translate(pixels, self._strength)
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
         """Compile for a frame size and run it, so that the first frame is as fast as the rest."""
@@ -195,9 +203,10 @@ class Model:
 
     def close(self) -> None:
         """Free the engines. Safe to call twice; frames are refused afterwards."""
-        self._is_closed = True
-        while self._plans:
-            self._plans.popitem()[1].backend.close()
+        with self._compiling:
+            self._is_closed = True
+            while self._sizes:
+                self._sizes.popitem()[1].close()
 
     def __enter__(self) -> Model:
         return self
@@ -210,26 +219,29 @@ class Model:
     ) -> None:
         self.close()
 
-    def _plan(self, height: int, width: int) -> Plan:
-        """Return the plan for a frame size, compiling it when it is new."""
-        if self._is_closed:
-            raise BackendError(f"model {self.spec.name} was closed: load it again")
+    def _lanes_of(self, height: int, width: int) -> Lanes:
+        """Return the plans for a frame size, compiling it when it is new."""
         size = (height, width)
-        if size in self._plans:
-            self._plans.move_to_end(size)
-            return self._plans[size]
-        # Room is made first: on a small device two large engines may not fit beside each other.
-        while len(self._plans) >= _KEPT_SIZES:
-            self._plans.popitem(last=False)[1].backend.close()
+        with self._compiling:
+            if self._is_closed:
+                raise BackendError(f"model {self.spec.name} was closed: load it again")
+            if size not in self._sizes:
+                # Room is made first: on a small device two large engines may not fit.
+                while len(self._sizes) >= _KEPT_SIZES:
+                    self._sizes.popitem(last=False)[1].close()
+                self._sizes[size] = Lanes(self._compile(size), self.lanes)
+            self._sizes.move_to_end(size)
+            return self._sizes[size]
+
+    def _compile(self, size: tuple[int, int]) -> Plan:
         form = self.spec.form(self.form)
         if isinstance(form, MapsForm):
-            self._plans[size] = MapsPlan(form, size, self._open)
-        else:
-            self._plans[size] = FullPlan(form, size, self._open)
-        return self._plans[size]
+            return MapsPlan(form, size, self._open)
+        return FullPlan(form, size, self._open)
 
     def _open(self, shapes: Shapes) -> Backend:
-        return open_backend(self._setup.backend, self._graph, shapes, self._setup.precision)
+        setup = self._setup
+        return open_backend(setup.backend, self._graph, shapes, setup.precision, lanes=self.lanes)
 
     def _describe(self) -> str:
         setup = self._setup

@@ -1,14 +1,18 @@
-"""A stream from a source through a model to sinks, in three threads.
+"""A stream from a source through a model to sinks, in threads.
 
     capture thread --frames--> translate thread --results--> calling thread, which writes the sinks
 
 Both hand-overs are bounded, so that memory is too. Under `latest` a frame is chosen when the model
 and the sinks are ready for it, and nothing waits for long; under `every` the slowest of the three
 sets the pace of all. The sinks are written by the calling thread: windows belong to the main one.
+
+A model with several lanes has as many translate threads under `every`, and each also reads its
+frames: from the decoder to the image a frame stays with one thread. Results keep their order.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,13 +49,18 @@ class Translated(Timed, Protocol):
 
 
 class Translator(Described, Protocol):
-    """What a pipeline needs of a model. It is used by one thread at a time.
+    """What a pipeline needs of a model. It is used by at most `lanes` threads at a time.
 
     Attributes:
         strength: How much of the effect, 0 to 1; set before a frame.
     """
 
     strength: float
+
+    @property
+    def lanes(self) -> int:
+        """How many frames it translates at a time."""
+        ...
 
     def warm_up(self, height: int, width: int) -> None:
         """Compile for a frame size, so that the first frame is as fast as the others."""
@@ -83,7 +92,7 @@ def run_pipeline(
 
     Args:
         source: Where frames come from.
-        model: Translates them; used by another thread until this returns.
+        model: Translates them; used by other threads until this returns.
         sinks: Each gets every image, in order.
         policy: `latest` (the newest frame wins, others are dropped) or `every`; by default `latest`
             for a live source and `every` for another.
@@ -104,7 +113,13 @@ def run_pipeline(
     with (
         told(desk.events, source.name),
         aborted_on_error(sinks),
-        Capture(source, chosen, duration_s=duration_s, max_frames=max_frames) as capture,
+        Capture(
+            source,
+            chosen,
+            duration_s=duration_s,
+            max_frames=max_frames,
+            takers=model.lanes,
+        ) as capture,
     ):
         width, height = source.size
         model.warm_up(height, width)
@@ -134,7 +149,7 @@ class _Hooks:
 
 
 class _Run:
-    """The threads of one run: started on entry, the translating one left on exit."""
+    """The threads of one run: started on entry, the translating ones left on exit."""
 
     def __init__(
         self,
@@ -158,19 +173,28 @@ class _Run:
         self._published_at = float("-inf")
         latest = capture.policy == "latest"
         self._results: HandOver[_Result] = HandOver(1 if latest else QUEUED_FRAMES)
-        self._thread = threading.Thread(
-            target=self._translate_all, name="dayshift-translate", daemon=True
-        )
+        self._taking = threading.Lock()
+        self._turns = itertools.count()
+        self._turn = 0  # of the next result to hand over
+        self._turn_changed = threading.Condition()
+        lanes = 1 if latest else model.lanes
+        self._working = lanes
+        self._threads = [
+            threading.Thread(target=self._translate_all, name="dayshift-translate", daemon=True)
+            for _ in range(lanes)
+        ]
 
     def __enter__(self) -> _Run:
         self._capture.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._results.cancel()
         self._capture.frames.cancel()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def stop(self) -> None:
         """End the stream after what is on its way."""
@@ -257,10 +281,12 @@ class _Run:
             # Under `latest` the frame is taken only when its result has a place to go: taken
             # earlier, it would grow old waiting for a slow sink.
             while self._results.wait_for_room():
-                captured = self._capture.frames.get()
+                with self._taking:
+                    captured = self._capture.frames.get()
+                    turn = next(self._turns)
                 if captured is None:
                     break
-                self._results.put(self._translate(captured))
+                self._put_in_turn(turn, self._translate(captured))
         except KeyboardInterrupt:
             self.stop()
         except BaseException as error:  # raised again by `deliver`
@@ -270,7 +296,23 @@ class _Run:
         finally:
             if self._capture.error is not None:
                 self._results.cancel()
-            self._results.end()
+            self._leave()
+
+    def _put_in_turn(self, turn: int, result: _Result) -> None:
+        """Hand a result over after those of all earlier frames."""
+        with self._turn_changed:
+            self._turn_changed.wait_for(lambda: self._turn == turn or self._results.is_ended)
+            self._results.put(result)
+            self._turn += 1
+            self._turn_changed.notify_all()
+
+    def _leave(self) -> None:
+        """End the results with the last translate thread; wake those that wait for a lost turn."""
+        with self._turn_changed:
+            self._working -= 1
+            if self._working == 0:
+                self._results.end()
+            self._turn_changed.notify_all()
 
     def _translate(self, captured: Captured) -> _Result:
         queue_age_ms = max(0.0, (time.perf_counter() - captured.ready_at) * 1e3)

@@ -5,9 +5,11 @@ A plan owns its backend. The image it returns is the caller's: no later call wri
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import LifoQueue
 from typing import Protocol
 
 import numpy as np
@@ -40,12 +42,16 @@ class Translation:
 
 
 class Plan(Protocol):
-    """What a model does with frames of one size."""
+    """What a model does with frames of one size. One instance serves one thread."""
 
     backend: Backend
 
     def translate(self, frame: Pixels, strength: float) -> Translation:
         """Translate a frame of the plan's size."""
+        ...
+
+    def fork(self) -> Plan:
+        """Return a plan for another thread, on the same compiled graph."""
         ...
 
 
@@ -66,6 +72,12 @@ class FullPlan:
         image = crop(outputs["image"][0], *frame.shape[:2]).copy()
         return _timed(image, start, padded_at, inferred_at)
 
+    def fork(self) -> FullPlan:
+        """Return a plan for another thread, on the same compiled graph."""
+        twin = copy.copy(self)
+        twin.backend = self.backend.fork()
+        return twin
+
 
 class MapsPlan:
     """Pads, shrinks, lets the engine make the small maps, enlarges and applies them."""
@@ -75,6 +87,7 @@ class MapsPlan:
         self._factor = shrink_factor(*self._padded, form.short_side)
         small = (self._padded[0] // self._factor, self._padded[1] // self._factor, 3)
         self.backend = _open_checked(open_graph, (1, *small), ("gain", "light"))
+        self._size = size
         self._apply = MapApplier(*size, self._factor)
 
     def translate(self, frame: Pixels, strength: float) -> Translation:
@@ -87,6 +100,44 @@ class MapsPlan:
         # The frame is not padded here: of the enlarged maps only what it covers is used.
         image = self._apply(frame, maps["gain"][0], maps["light"][0])
         return _timed(image, start, shrunk_at, inferred_at)
+
+    def fork(self) -> MapsPlan:
+        """Return a plan for another thread, on the same compiled graph."""
+        twin = copy.copy(self)
+        twin.backend = self.backend.fork()
+        twin._apply = MapApplier(*self._size, self._factor)
+        return twin
+
+
+class Lanes:
+    """One plan for each frame that is translated at a time. Any thread may call.
+
+    Attributes:
+        backend: Of the first plan; the others are its forks.
+    """
+
+    def __init__(self, plan: Plan, count: int) -> None:
+        self.backend = plan.backend
+        self._count = count
+        # The plan that was used last has its buffers in a cache.
+        self._free: LifoQueue[Plan] = LifoQueue()
+        for lane in (plan, *(plan.fork() for _ in range(count - 1))):
+            self._free.put(lane)
+
+    def translate(self, frame: Pixels, strength: float) -> Translation:
+        """Translate a frame of the plans' size, as soon as a plan is free."""
+        plan = self._free.get()
+        try:
+            return plan.translate(frame, strength)
+        finally:
+            self._free.put(plan)
+
+    def close(self) -> None:
+        """Free the engine when all plans are; frames are refused afterwards."""
+        plans = [self._free.get() for _ in range(self._count)]
+        for plan in plans:
+            plan.backend.close()
+            self._free.put(plan)
 
 
 def _open_checked(

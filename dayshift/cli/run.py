@@ -65,6 +65,8 @@ def run(
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
     from dayshift.marking import Marking
+    from dayshift.runtime.capture import check_policy, policy_for
+    from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.model import load
     from dayshift.runtime.pipeline import run_pipeline
     from dayshift.runtime.sinks import open_sink
@@ -81,6 +83,7 @@ def run(
                 precision=precision,
                 strength=strength,
                 size=opened.size[::-1],
+                lanes=lanes_for(policy_for(opened, check_policy(policy))),
             )
         )
         note(loaded.selection)

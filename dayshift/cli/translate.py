@@ -50,6 +50,7 @@ def translate(
     from dayshift.cli.progress import file_progress
     from dayshift.jobs import plan_jobs
     from dayshift.marking import Marking
+    from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.model import load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.translate import translate_files
@@ -57,7 +58,13 @@ def translate(
     check_json_target(json_to)
     jobs = plan_jobs(inputs, out)
     make_folder(out)
-    with load(model, backend=backend, precision=precision, strength=strength) as loaded:
+    with load(
+        model,
+        backend=backend,
+        precision=precision,
+        strength=strength,
+        lanes=lanes_for("every"),
+    ) as loaded:
         note(loaded.selection)
         started_at = time.perf_counter()
         with file_progress(len(jobs)) as (on_file, on_progress):

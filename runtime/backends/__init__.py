@@ -6,16 +6,13 @@ follows `base.Backend`, its name in `base.BackendName`, a branch in `import_back
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import get_args
+from typing import Protocol, get_args
 
 from dayshift.runtime.backends.base import Backend, BackendName, Precision, Shapes
 from dayshift.runtime.errors import UsageError
 
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-Opener = Callable[[bytes, Shapes, Precision], Backend]
 
 __all__ = [
     "BACKEND_NAMES",
@@ -56,6 +53,16 @@ def check_precision(precision: str) -> Precision:
     return precision
 
 
+class Opener(Protocol):
+    """A backend's class, as far as opening a graph with it goes."""
+
+    def __call__(
+        self, graph: bytes, shapes: Shapes, precision: Precision, *, lanes: int = 1
+    ) -> Backend:
+        """Compile a graph; see `open_backend`."""
+        ...
+
+
 def import_backend(name: BackendName) -> Opener:
     """Import one engine and return its backend class.
 
@@ -71,7 +78,9 @@ def import_backend(name: BackendName) -> Opener:
     return OnnxRuntimeBackend
 
 
-def open_backend(name: str, graph: bytes, shapes: Shapes, precision: str) -> Backend:
+def open_backend(
+    name: str, graph: bytes, shapes: Shapes, precision: str, *, lanes: int = 1
+) -> Backend:
     """Compile an ONNX graph for fixed input shapes.
 
     Args:
@@ -80,6 +89,8 @@ def open_backend(name: str, graph: bytes, shapes: Shapes, precision: str) -> Bac
         shapes: The shape of every input, by name.
         precision: "fp16" and "int8" say what the graph holds; "fp32" and "bf16" take an fp32 graph
             and say what to compute it in.
+        lanes: How many forks will run at a time. One is compiled for the latency of a frame; more
+            share the cores, for the rate of all.
 
     Raises:
         UsageError: Unknown backend or precision.
@@ -87,4 +98,4 @@ def open_backend(name: str, graph: bytes, shapes: Shapes, precision: str) -> Bac
         BackendError: The engine refuses the graph, the shapes or the precision.
     """
     opener = import_backend(check_backend(name))
-    return opener(graph, shapes, check_precision(precision))
+    return opener(graph, shapes, check_precision(precision), lanes=lanes)

@@ -17,7 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Backend(Protocol):
-    """A compiled graph for fixed input shapes. One instance serves one thread.
+    """A compiled graph for fixed input shapes. One instance serves one thread; `fork` for others.
 
     Attributes:
         name: The name under which `open_backend` knows it.
@@ -41,8 +41,15 @@ class Backend(Protocol):
         """
         ...
 
+    def fork(self) -> Backend:
+        """Return another instance on the same compiled graph, for another thread.
+
+        As many as the graph was opened with lanes run side by side without slowing each other down.
+        """
+        ...
+
     def close(self) -> None:
-        """Free the engine. Safe to call twice."""
+        """Free this instance; the last one frees the engine. Safe to call twice."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +15,7 @@ from dayshift.runtime.backends.base import (
     check_inputs,
     one_line,
 )
+from dayshift.runtime.cores import allowed_cores
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import BackendError
 
@@ -34,7 +35,9 @@ class OnnxRuntimeBackend:
     name: BackendName = "onnxruntime"
     device: str = "CPU"
 
-    def __init__(self, graph: bytes, shapes: Shapes, precision: Precision) -> None:
+    def __init__(
+        self, graph: bytes, shapes: Shapes, precision: Precision, *, lanes: int = 1
+    ) -> None:
         if precision == "bf16":
             raise BackendError(
                 "onnxruntime has no bf16 on a CPU: ask for precision fp32 or for backend openvino"
@@ -42,7 +45,7 @@ class OnnxRuntimeBackend:
         self.version: str = ort.__version__
         self._shapes = dict(shapes)
         try:
-            session, self.precision = _open_session(graph)
+            session, self.precision = _open_session(graph, lanes)
         except Exception as error:  # its errors have no base in common but Exception
             raise BackendError(f"onnxruntime refused the graph: {one_line(error)}") from error
         _check_shapes(session, shapes)
@@ -60,12 +63,18 @@ class OnnxRuntimeBackend:
             raise BackendError(f"onnxruntime failed to run the graph: {one_line(error)}") from error
         return dict(zip(self._names, results, strict=True))
 
+    def fork(self) -> OnnxRuntimeBackend:
+        """Return another instance on the same session: a session serves many threads."""
+        if self._session is None:
+            raise BackendError("this backend was closed: open a new one")
+        return copy.copy(self)
+
     def close(self) -> None:
-        """Free the engine."""
+        """Let go of the session; the last one frees it."""
         self._session = None
 
 
-def _open_session(graph: bytes) -> tuple[ort.InferenceSession, Precision]:
+def _open_session(graph: bytes, lanes: int) -> tuple[ort.InferenceSession, Precision]:
     """Open a session and tell what its arithmetic runs in.
 
     A quantized graph runs in int8 only where ONNX Runtime fused its Q/DQ pairs into the operators
@@ -74,7 +83,8 @@ def _open_session(graph: bytes) -> tuple[ort.InferenceSession, Precision]:
     """
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = _allowed_cores()
+    # Each caller's thread does its part of the work: with as many lanes as cores, all of it.
+    options.intra_op_num_threads = max(1, allowed_cores() // lanes)
     # Its threads would spin between frames, on cores that decode, enlarge and encode meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # CPU kernels for fp16 are few: around the rest it casts to fp32, and computes there.
@@ -108,14 +118,3 @@ def _check_shapes(session: ort.InferenceSession, shapes: Shapes) -> None:
         raise BackendError(
             f"onnxruntime refused the shapes {dict(shapes)}: the graph takes {expected}"
         )
-
-
-def _allowed_cores() -> int:
-    """Count the physical cores this process may use; ONNX Runtime itself ignores affinity."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    cores = set()
-    for cpu in os.sched_getaffinity(0):
-        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        cores.add(siblings.read_text() if siblings.exists() else str(cpu))
-    return len(cores)

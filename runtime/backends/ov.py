@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 
@@ -27,36 +28,52 @@ _PRECISION_OF_TYPE: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16"
 # The layers that hold nearly all of a network's arithmetic.
 _HEAVY_LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 _INT8_TYPES = ("i8", "u8")
+_CLOSED = "this backend was closed: open a new one"
 
 
 class OpenVINOBackend:
-    """A graph compiled by OpenVINO for the CPU and for the latency of one frame."""
+    """A graph compiled by OpenVINO for the CPU."""
 
     name: BackendName = "openvino"
     device: str = "CPU"
 
-    def __init__(self, graph: bytes, shapes: Shapes, precision: Precision) -> None:
+    def __init__(
+        self, graph: bytes, shapes: Shapes, precision: Precision, *, lanes: int = 1
+    ) -> None:
         self.version: str = ov.__version__.split("-")[0]
         core = _core()
         hint = _precision_hint(core, precision)
         try:
-            compiled = _compile(core, graph, shapes, hint)
+            compiled = _compile(core, graph, shapes, hint, lanes)
         except (
             Exception
         ) as error:  # the bindings raise whatever fits them: RuntimeError, KeyError, …
             raise BackendError(f"openvino refused the graph: {one_line(error)}") from error
         self.precision: Precision = _precision_of(compiled)
         self._shapes = dict(shapes)
+        self._use(compiled)
+
+    def _use(self, compiled: ov.CompiledModel) -> None:
+        """Make a request of this instance's own."""
+        self._compiled: ov.CompiledModel | None = compiled
         self._request: ov.InferRequest | None = compiled.create_infer_request()
         # The engine reads and writes arrays of ours, set once: setting a tensor for every frame
         # costs 0.1 ms, copying a small frame into one a twentieth of that.
         self._inputs = {port.any_name: _share(self._request, port) for port in compiled.inputs}
         self._outputs = {port.any_name: _share(self._request, port) for port in compiled.outputs}
 
+    def fork(self) -> OpenVINOBackend:
+        """Return another request on the same compiled graph."""
+        if self._compiled is None:
+            raise BackendError(_CLOSED)
+        twin = copy.copy(self)
+        twin._use(self._compiled)
+        return twin
+
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph. The next call overwrites the results."""
         if self._request is None:
-            raise BackendError("this backend was closed: open a new one")
+            raise BackendError(_CLOSED)
         check_inputs(inputs, self._shapes)
         try:
             for name, array in inputs.items():
@@ -67,8 +84,8 @@ class OpenVINOBackend:
         return self._outputs
 
     def close(self) -> None:
-        """Free the engine."""
-        self._request = None
+        """Free the request; the last one frees the engine."""
+        self._request = self._compiled = None
 
 
 @functools.cache
@@ -107,10 +124,15 @@ def _precision_hint(core: ov.Core, precision: Precision) -> str:
     return "f32"
 
 
-def _compile(core: ov.Core, graph: bytes, shapes: Shapes, hint: str) -> ov.CompiledModel:
+def _compile(
+    core: ov.Core, graph: bytes, shapes: Shapes, hint: str, lanes: int
+) -> ov.CompiledModel:
     model = core.read_model(graph)
     model.reshape({name: list(shape) for name, shape in shapes.items()})
     properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+    if lanes > 1:
+        # A stream of its own for each lane: no frame waits for the threads of another.
+        properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(lanes)}
     return core.compile_model(model, "CPU", properties)
 
 

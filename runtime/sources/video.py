@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dayshift.runtime.cores import allowed_cores
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SourceError
 from dayshift.runtime.frame import Frame, Pixels
@@ -71,6 +72,8 @@ class VideoSource(Source):
             raise SourceError(f"{self.name} holds no video stream: {_EXPECTED}")
         self._stream = videos[0]
         self._stream.thread_type = "AUTO"
+        # Half of the cores: on two, a decoder with threads of its own only takes the engine's time.
+        self._stream.codec_context.thread_count = max(1, allowed_cores() // 2)
         self.fps: Fraction | None = self._stream.average_rate or None
         self.frame_count: int | None = _promised_frames(self._stream)
         self._frames = self._decode()

@@ -48,6 +48,7 @@ class Halver:
     precision = "int8"
     sha256 = "ab" * 32
     strength = 1.0
+    lanes = 1
 
     def __init__(self, before: Callable[[int], object] = lambda count: None) -> None:
         self.before = before
@@ -446,6 +447,7 @@ class Same:
 class Identity:
     strength = 1.0
     name = backend_name = backend_version = device = precision_requested = precision = sha256 = ""
+    lanes = 1
     def warm_up(self, height, width): pass
     def translate(self, frame): return Same(frame)
 
