@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dayshift.runtime.errors import DayshiftError, UsageError
 from dayshift.runtime.sinks.base import PartialFile
+from dayshift.train.networks.inference import set_inference
 from dayshift.train.networks.presets import build_network
 
 FORMAT_VERSION = 2
@@ -107,18 +108,8 @@ class Checkpoint:
                 f"the weights of {record.part!r} do not fit the network {record.name!r} "
                 f"({' '.join(str(error).split())[:200]}): the checkpoint is of another version"
             ) from error
-        return _with_semantics(network.eval(), record)
-
-
-def _with_semantics(network: nn.Module, record: NetworkRecord) -> nn.Module:
-    for module in network.modules():
-        if record.norm == "batch" and isinstance(module, nn.BatchNorm2d):
-            # Without running statistics it takes those of the image, also in eval mode.
-            module.track_running_stats = False
-            module.running_mean = module.running_var = module.num_batches_tracked = None
-        if record.dropout and isinstance(module, nn.Dropout):
-            module.train()
-    return network
+        set_inference(network, norm=record.norm, dropout=record.dropout)
+        return network
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

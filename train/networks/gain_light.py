@@ -15,6 +15,7 @@ no transposed convolution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +102,9 @@ class ResidualBlock(nn.Module):
         return functional.relu(x + self.second(self.first(x)))
 
 
-def predict_maps(network: GainLight, small: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+def predict_maps(
+    network: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], small: Tensor, strength: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return gain and light for a small frame of any size.
 
     The frame's edge is repeated outwards by `BORDER`, and at the bottom and right up to a multiple
@@ -109,7 +112,7 @@ def predict_maps(network: GainLight, small: Tensor, strength: Tensor) -> tuple[T
     picture.
 
     Args:
-        network: the branch.
+        network: the branch, a GainLight.
         small: (N, 3, h, w) RGB in [0, 1].
         strength: (N,) in [0, 1].
 

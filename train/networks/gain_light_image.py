@@ -1,0 +1,76 @@
+"""GainLight as an image generator: what Pix2Pix, CycleGAN and CUT train, at full strength.
+
+State-dict keys are GainLight's own: a generator trained here is exported, and takes a strength,
+like one trained by relight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from dayshift.train.networks.gain_light import (
+    GainLight,
+    GainLightConfig,
+    apply_gain_light,
+    predict_maps,
+)
+
+
+@dataclass(frozen=True)
+class GainLightImageConfig(GainLightConfig):
+    """GainLight's, and by what factor the branch sees a training image shrunk."""
+
+    shrink: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.shrink < 1:
+            raise ValueError(f"got shrink {self.shrink}, expected 1 or more")
+
+
+class GainLightImage(GainLight):
+    """Translate whole images of any size at strength 1."""
+
+    multiple = 1
+    patch_layers = (0, 1, 2, 4)
+
+    def __init__(self, config: GainLightImageConfig | None = None) -> None:
+        self.shrink = (config or GainLightImageConfig()).shrink
+        super().__init__(config or GainLightImageConfig())
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # an image generator's call
+        """Return images of the size of `x`, (N, 3, H, W) RGB in [-1, 1]."""
+        frame = (x + 1) / 2
+        maps = predict_maps(super().forward, self._small(frame), x.new_ones(x.shape[0]))
+        return apply_gain_light(frame, *maps) * 2 - 1
+
+    def features(self, x: Tensor, layers: Iterable[int]) -> list[Tensor]:
+        """Return features at 1/2 (0), 1/4 (1) and 1/8 (2) of the branch's input, then its blocks'.
+
+        Args:
+            x: (N, 3, H, W) RGB in [-1, 1].
+            layers: which of them, in rising order.
+        """
+        found: list[Tensor] = []
+
+        def record(extended: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+            half = self.stem(functional.pixel_unshuffle(extended, 2))
+            quarter = self.encode_quarter(half)
+            eighth = self.encode_eighth(quarter)
+            stages = [half, quarter, eighth]
+            deep = eighth + self.strength(strength[:, None])[:, :, None, None]
+            for block in self.body:
+                deep = block(deep)
+                stages.append(deep)
+            found.extend(stages[layer] for layer in layers)
+            return extended, extended
+
+        predict_maps(record, self._small((x + 1) / 2), x.new_ones(x.shape[0]))
+        return found
+
+    def _small(self, frame: Tensor) -> Tensor:
+        size = [max(1, round(side / self.shrink)) for side in frame.shape[-2:]]
+        return functional.interpolate(frame, size=size, mode="area")
