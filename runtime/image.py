@@ -43,6 +43,43 @@ def check_pixels(pixels: object) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
+def check_labels(labels: object, count: int) -> Pixels:
+    """Return a label map as a C-contiguous uint8 array (H, W).
+
+    An image whose three channels are equal, as a grey file is read, is one too.
+
+    Args:
+        labels: Label numbers from 0 to `count` - 1; 255 is the last, "don't care" where it is used.
+        count: How many labels the model knows.
+
+    Raises:
+        UsageError: It is no label map, a side is shorter than 16, or a label is unknown.
+    """
+    if isinstance(labels, np.ndarray) and labels.ndim == 3 and labels.shape[2] == 3:
+        if (labels != labels[..., :1]).any():
+            raise UsageError(
+                "expected a label map, uint8 (H, W) of label numbers, got a colour image: "
+                "this model paints label maps"
+            )
+        labels = labels[..., 0]
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
+        got = (
+            f"{labels.dtype} {labels.shape}"
+            if isinstance(labels, np.ndarray)
+            else type(labels).__name__
+        )
+        raise UsageError(f"expected a label map, uint8 (H, W) of label numbers, got {got}")
+    if min(labels.shape) < MIN_SIDE:
+        height, width = labels.shape
+        raise UsageError(
+            f"expected a label map of at least {MIN_SIDE}x{MIN_SIDE}, got {width}x{height}"
+        )
+    unknown = labels[(labels >= count) & (labels != 255)]
+    if unknown.size:
+        raise UsageError(f"got label {unknown.max()}, expected 0 to {count - 1}, or 255")
+    return np.ascontiguousarray(labels)
+
+
 def shrink_factor(height: int, width: int, short_side: int) -> int:
     """Return the integer that brings the shorter side nearest to `short_side` (half rounds up)."""
     return max(1, (2 * min(height, width) + short_side) // (2 * short_side))

@@ -27,7 +27,7 @@ from dayshift.runtime.backends import (
 )
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.errors import BackendError, MissingDependency, ModelError, UsageError
-from dayshift.runtime.image import Pixels, check_pixels
+from dayshift.runtime.image import Pixels, check_labels, check_pixels
 from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, Translation
 from dayshift.runtime.spec import (
     FilePrecision,
@@ -152,7 +152,7 @@ class Model:
         self._sizes: OrderedDict[tuple[int, int], Lanes] = OrderedDict()
         self._compiling = threading.Lock()
         self._is_closed = False
-        engine = self._lanes_of(*size).backend
+        engine = self._lanes_of(*(spec.forms.full.size or size)).backend
         self.backend_name: BackendName = engine.name
         self.backend_version = engine.version
         self.device = engine.device
@@ -187,11 +187,14 @@ class Model:
     def translate(self, frame: Pixels) -> Translation:
         """Translate a frame and tell how long each step took.
 
+        A model that paints label maps takes those instead, uint8 (H, W).
+
         Raises:
             UsageError: It is not a uint8 BGR frame (H, W, 3) of at least 16x16.
             BackendError: The engine failed, or the model was closed.
         """
-        pixels = check_pixels(frame)
+        label_count = self.spec.forms.full.label_count
+        pixels = check_pixels(frame) if label_count is None else check_labels(frame, label_count)
         height, width = pixels.shape[:2]
         return self._lanes_of(height, width).translate(pixels, self._strength)
 
@@ -260,6 +263,9 @@ def _set_up(spec: ModelSpec, backend: BackendName, precision: str, form: str, re
         chosen = check_precision(precision)
         reason += f"; precision {chosen} as asked"
     file = files.get(_file_precision(chosen))
+    refused = spec.refused.get(_file_precision(chosen))
+    if file is None and refused is not None:
+        raise ModelError(f"model {spec.name} was refused its {chosen} file: {refused}")
     if file is None:
         raise ModelError(
             f"model {spec.name} has no {chosen} file of form {form_name}: "

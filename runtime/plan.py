@@ -16,7 +16,7 @@ import numpy as np
 
 from dayshift.runtime.backends import Backend, Shapes
 from dayshift.runtime.backends.base import Array
-from dayshift.runtime.errors import ModelError
+from dayshift.runtime.errors import ModelError, UsageError
 from dayshift.runtime.image import (
     MapApplier,
     Pixels,
@@ -56,18 +56,25 @@ class Plan(Protocol):
 
 
 class FullPlan:
-    """Pads, lets the engine do everything, crops."""
+    """Pads, lets the engine do everything, crops. Takes label maps where the form reads those.
+
+    Raises:
+        UsageError: The form has a fixed size, and frames of `size` do not fit into it.
+    """
 
     def __init__(self, form: FullForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
-        self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
-        self.backend = _open_checked(open_graph, (1, *self._padded, 3), ("image",))
+        self._padded = _graph_size(form, size)
+        self._inputs = _label_inputs if form.input == "labels" else _inputs
+        channels = () if form.input == "labels" else (3,)
+        blank = self._inputs(np.zeros((*self._padded, *channels), np.uint8), 1.0)
+        self.backend = _open_checked(open_graph, blank, (1, *self._padded, 3), ("image",))
 
     def translate(self, frame: Pixels, strength: float) -> Translation:
-        """Translate a frame of the plan's size."""
+        """Translate a frame, or label map, of the plan's size."""
         start = time.perf_counter()
         padded = pad_frame(frame, *self._padded)
         padded_at = time.perf_counter()
-        outputs = self.backend.infer(_inputs(padded, strength))
+        outputs = self.backend.infer(self._inputs(padded, strength))
         inferred_at = time.perf_counter()
         image = crop(outputs["image"][0], *frame.shape[:2]).copy()
         return _timed(image, start, padded_at, inferred_at)
@@ -86,7 +93,8 @@ class MapsPlan:
         self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
         self._factor = shrink_factor(*self._padded, form.short_side)
         small = (self._padded[0] // self._factor, self._padded[1] // self._factor, 3)
-        self.backend = _open_checked(open_graph, (1, *small), ("gain", "light"))
+        blank = _inputs(np.zeros(small, np.uint8), 1.0)
+        self.backend = _open_checked(open_graph, blank, (1, *small), ("gain", "light"))
         self._size = size
         self._apply = MapApplier(*size, self._factor)
 
@@ -140,30 +148,50 @@ class Lanes:
             self._free.put(plan)
 
 
+def _graph_size(form: FullForm, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) that the graph is given for frames of `size`."""
+    if form.size is None:
+        return padded_size(*size, multiple=form.multiple, short_side=form.short_side)
+    if size[0] > form.size[0] or size[1] > form.size[1]:
+        raise UsageError(
+            f"got frames of {size[1]}x{size[0]}, but this model was exported for "
+            f"{form.size[1]}x{form.size[0]} and takes no larger ones: give it smaller frames, or "
+            "export it for this size"
+        )
+    return form.size
+
+
 def _open_checked(
-    open_graph: OpenGraph, frame_shape: tuple[int, ...], outputs: tuple[str, ...]
+    open_graph: OpenGraph,
+    blank: dict[str, Array],
+    image_shape: tuple[int, ...],
+    outputs: tuple[str, ...],
 ) -> Backend:
     """Open the graph and run it once: engines allocate on their first call.
 
     Raises:
-        ModelError: An output is missing, or is not uint8 in the frame's shape.
+        ModelError: An output is missing, or is not uint8 in the image's shape.
     """
-    backend = open_graph({"frame": frame_shape, "strength": (1,)})
-    got = backend.infer(_inputs(np.zeros(frame_shape[1:], np.uint8), 1.0))
+    backend = open_graph({name: array.shape for name, array in blank.items()})
+    got = backend.infer(blank)
     if any(
-        name not in got or got[name].shape != frame_shape or got[name].dtype != np.uint8
+        name not in got or got[name].shape != image_shape or got[name].dtype != np.uint8
         for name in outputs
     ):
         found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in got.items())
         backend.close()
         raise ModelError(
-            f"the graph gives {found}: expected {' and '.join(outputs)} as uint8 {frame_shape}"
+            f"the graph gives {found}: expected {' and '.join(outputs)} as uint8 {image_shape}"
         )
     return backend
 
 
 def _inputs(frame: Pixels, strength: float) -> dict[str, Array]:
     return {"frame": frame[None], "strength": np.array([strength], np.float32)}
+
+
+def _label_inputs(labels: Pixels, _strength: float) -> dict[str, Array]:
+    return {"labels": labels[None]}
 
 
 def _timed(image: Pixels, start: float, prepared_at: float, inferred_at: float) -> Translation:

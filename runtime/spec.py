@@ -32,6 +32,7 @@ FormName = Literal["full", "maps"]
 # No separators, no leading dot: a name from a downloaded model.json cannot leave its folder.
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Side = Annotated[int, Field(ge=16)]
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -51,7 +52,7 @@ class GraphFile(_Part):
 class _Form(_Part):
     files: Annotated[dict[FilePrecision, GraphFile], Field(min_length=1)]
     multiple: Annotated[int, Field(ge=1)] = 1
-    short_side: Annotated[int, Field(ge=16)] | None = None
+    short_side: Side | None = None
 
     @model_validator(mode="after")
     def _check_multiple(self) -> _Form:
@@ -64,18 +65,42 @@ class _Form(_Part):
 
 
 class FullForm(_Form):
-    """A graph from frame to image.
+    """A graph from frame, or label map, to image.
 
     Without `short_side`, height and width must be multiples of `multiple`. With it, the graph
     shrinks the frame by `image.shrink_factor`, and both must be multiples of that factor times
-    `multiple`.
+    `multiple`. With `size`, (height, width), the graph takes that size alone: smaller frames are
+    padded, larger ones refused.
+
+    With input "labels" the graph reads a label map instead of a frame, uint8 (1, H, W) of label
+    numbers below `label_count`, and has no strength: there is nothing to return unchanged.
     """
+
+    size: tuple[Side, Side] | None = None
+    input: Literal["frame", "labels"] = "frame"
+    label_count: Annotated[int, Field(ge=1, le=256)] | None = None
+
+    @model_validator(mode="after")
+    def _check_input(self) -> FullForm:
+        if self.size is not None and (
+            self.short_side is not None or any(side % self.multiple for side in self.size)
+        ):
+            raise ValueError(
+                f"expected size without short_side and in multiples of {self.multiple}, "
+                f"got {self.size} and short_side {self.short_side}"
+            )
+        if (self.input == "labels") != (self.label_count is not None):
+            raise ValueError(
+                f"expected label_count with input 'labels' alone, got {self.label_count} "
+                f"with {self.input!r}"
+            )
+        return self
 
 
 class MapsForm(_Form):
     """A graph from the shrunk frame to a gain map and a light map of the same size."""
 
-    short_side: Annotated[int, Field(ge=16)]
+    short_side: Side
 
 
 class Forms(_Part):
@@ -149,7 +174,7 @@ class Training(_Part):
 
 
 class ModelSpec(_Part):
-    """The content of `model.json`."""
+    """The content of `model.json`; `refused` says why a precision has no file."""
 
     format_version: Literal[1]
     name: PlainName
@@ -160,6 +185,7 @@ class ModelSpec(_Part):
     controls: Controls = Controls()
     forms: Forms
     quality: dict[str, Quality] = Field(default_factory=dict)
+    refused: dict[FilePrecision, str] = Field(default_factory=dict)
     training: Training
     preview: PlainName | None = None
 

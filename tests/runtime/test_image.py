@@ -10,6 +10,7 @@ from dayshift.runtime.errors import UsageError
 from dayshift.runtime.image import (
     MapApplier,
     apply_maps,
+    check_labels,
     check_pixels,
     crop,
     pad_frame,
@@ -191,3 +192,21 @@ def test_a_strided_frame_is_made_contiguous_and_a_contiguous_one_is_not_copied(
     mirrored = check_pixels(frame[:, ::-1])
     assert mirrored.flags.c_contiguous
     assert np.array_equal(mirrored, frame[:, ::-1])
+
+
+def test_a_label_map_may_be_grey_and_may_not_be_a_picture() -> None:
+    labels = np.random.default_rng(0).integers(0, 5, (20, 30), np.uint8)
+    labels[3, 4] = 255
+    grey = np.repeat(labels[..., None], 3, axis=2)
+    np.testing.assert_array_equal(check_labels(grey, 5), labels)
+    assert check_labels(labels, 5).flags.c_contiguous
+    grey[0, 0, 0] = 9
+    for unfit, message in (
+        (grey, "got a colour image"),
+        (labels.astype(np.int64), r"label numbers, got int64 \(20, 30\)"),
+        ("map", "label numbers, got str"),
+        (labels[:8], "at least 16x16, got 30x8"),
+        (labels + np.uint8(1), "got label 5, expected 0 to 4, or 255"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_labels(unfit, 5)

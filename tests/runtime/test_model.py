@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import parser
 
 from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.quality import psnr
+from dayshift.runtime.spec import describe_file
 
 Pixels = npt.NDArray[np.uint8]
 Street = Callable[[int, int], Pixels]
@@ -333,3 +335,61 @@ def test_an_unknown_model_says_what_was_expected(tmp_path: Path) -> None:
         load("noon2night")
     with pytest.raises(ModelError, match=r"cannot read .*model\.json"):
         load(tmp_path)
+
+
+def test_a_fixed_size_pads_smaller_frames_and_refuses_larger_ones(
+    model_folder: Path,
+    edit_spec: EditSpec,
+    street: Street,
+    backend: str,
+) -> None:
+    frame = street(80, 100)
+    expected = load(model_folder, backend=backend, form="full", precision="fp32", size=(80, 100))(
+        frame
+    )
+    edit_spec(lambda spec: spec["forms"].update(maps=None))
+    edit_spec(lambda spec: spec["forms"]["full"].update(size=[128, 160]))
+    with load(model_folder, backend=backend, precision="fp32") as model:
+        image = model(frame)
+        assert image.shape == frame.shape
+        assert np.abs(image.astype(int) - expected)[:-16, :-16].max() <= 1
+        with pytest.raises(UsageError, match=r"got frames of 161x128, but .* for 160x128"):
+            model(street(128, 161))
+
+
+def test_a_model_of_label_maps_takes_those_and_has_no_strength(
+    model_folder: Path,
+    edit_spec: EditSpec,
+    backend: str,
+) -> None:
+    """Grey of ten times the label, as a graph."""
+    graph = parser.parse_model("""<ir_version: 10, opset_import: ["" : 20]>
+        paint (uint8[1, h, w] labels) => (uint8[1, h, w, 3] image) {
+            floats = Cast<to = 1>(labels)
+            axis = Constant<value = int64[1] {3}>()
+            repeats = Constant<value = int64[4] {1, 1, 1, 3}>()
+            ten = Constant<value = float {10.0}>()
+            shades = Mul(floats, ten)
+            one = Unsqueeze(shades, axis)
+            three = Tile(one, repeats)
+            image = Cast<to = 2>(three)
+        }""")
+    (model_folder / "fp32.onnx").write_bytes(graph.SerializeToString())
+    entry = describe_file(model_folder / "fp32.onnx").model_dump()
+    full = {"files": {"fp32": entry}, "multiple": 4, "input": "labels", "label_count": 7}
+    edit_spec(lambda spec: spec["forms"].update(full=full, maps=None))
+    labels = np.random.default_rng(0).integers(0, 7, (30, 41), np.uint8)
+    with load(model_folder, backend=backend, size=(32, 44)) as model:
+        np.testing.assert_array_equal(model(labels), np.repeat(labels[..., None] * 10, 3, axis=2))
+        with pytest.raises(UsageError, match="got label 7, expected 0 to 6"):
+            model(labels + np.uint8(1))
+
+
+def test_a_refused_precision_says_why_it_is_not_there(
+    model_folder: Path, edit_spec: EditSpec
+) -> None:
+    edit_spec(lambda spec: spec["forms"].update(maps=None))
+    edit_spec(lambda spec: spec["forms"]["full"]["files"].pop("int8"))
+    edit_spec(lambda spec: spec.update(refused={"int8": "1.1 times the time of fp32"}))
+    with pytest.raises(ModelError, match=r"refused its int8 file: 1\.1 times the time"):
+        load(model_folder, precision="int8", size=SIZE)

@@ -179,3 +179,19 @@ def test_a_form_that_the_model_lacks_is_refused(model_folder: Path, edit_spec: E
 def test_a_spec_survives_json(model_folder: Path) -> None:
     spec = load_spec(model_folder)
     assert ModelSpec.model_validate(json.loads(spec.model_dump_json())) == spec
+
+
+def test_a_fixed_size_and_labels_belong_together_with_what_they_need(
+    model_folder: Path, edit_spec: EditSpec
+) -> None:
+    edit_spec(lambda spec: spec["forms"]["full"].update(size=[130, 160]))
+    assert "expected size without short_side and in multiples of 4" in complaint(model_folder)
+    edit_spec(lambda spec: spec["forms"]["full"].update(size=[128, 160], input="labels"))
+    assert "expected label_count with input 'labels' alone" in complaint(model_folder)
+    edit_spec(lambda spec: spec["forms"]["full"].update(label_count=19))
+    assert load_spec(model_folder).forms.full.size == (128, 160)
+
+
+def test_a_refused_precision_keeps_its_reason(model_folder: Path, edit_spec: EditSpec) -> None:
+    edit_spec(lambda spec: spec.update(refused={"int8": "not faster than fp32 here"}))
+    assert load_spec(model_folder).refused == {"int8": "not faster than fp32 here"}
