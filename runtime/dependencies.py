@@ -9,10 +9,16 @@ from __future__ import annotations
 from dayshift.runtime.errors import MissingDependency
 
 _DESKTOP = "pip install 'dayshift[desktop]', on a server or container 'dayshift[headless]'"
+_TENSORRT = (
+    "pip install 'dayshift[tensorrt]'; on a Jetson TensorRT comes with JetPack, so that the "
+    "virtual environment must be made with --system-site-packages"
+)
 _REMEDY = {
     "cv2": f"{_DESKTOP}, on a Jetson use JetPack's OpenCV",
     "openvino": _DESKTOP,
     "av": _DESKTOP,
+    "tensorrt": _TENSORRT,
+    "cuda.bindings": _TENSORRT,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
     "c2pa": "pip install 'dayshift[provenance]'",
 }

@@ -7,6 +7,7 @@
     ├── SourceError         frames cannot be had from a camera, file or folder
     ├── SinkError           frames cannot be delivered to a window, file or folder
     ├── BackendError        an engine refused a graph or failed while running it
+    │   └── CacheError      the private cache of compiled engines cannot be used
     └── GateError           exit code 3: a stated limit on quality or rate was not met
 
 Every message is one line that says what was got, what was expected and what to do.
@@ -45,6 +46,10 @@ class SinkError(DayshiftError):
 
 class BackendError(DayshiftError):
     """An engine is unusable, refused a graph or failed while running it."""
+
+
+class CacheError(BackendError):
+    """The private cache of compiled engines cannot be read, written or trusted."""
 
 
 class GateError(DayshiftError):

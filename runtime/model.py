@@ -6,63 +6,32 @@ frame size, and the last few sizes are kept.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import cast, get_args
 
 import numpy as np
 
-from dayshift.runtime.backends import (
-    BACKEND_NAMES,
-    Backend,
-    BackendName,
-    Precision,
-    Shapes,
-    check_backend,
-    check_precision,
-    open_backend,
-)
+from dayshift.runtime.backends import BackendName, OnBuildProgress, Precision
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.errors import BackendError, MissingDependency, ModelError, UsageError
-from dayshift.runtime.image import Pixels, check_labels, check_pixels
-from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, Translation
-from dayshift.runtime.spec import (
-    FilePrecision,
-    FormName,
-    GraphFile,
-    MapsForm,
-    ModelSpec,
-    load_spec,
-    read_graph,
+from dayshift.runtime.choice import Setup, setups, stand_ins
+from dayshift.runtime.engines import Building, Cancelled, Engines, Upgrade
+from dayshift.runtime.errors import (
+    BackendError,
+    DayshiftError,
+    MissingDependency,
+    ModelError,
+    UsageError,
 )
+from dayshift.runtime.image import Pixels, check_labels, check_pixels
+from dayshift.runtime.plan import Translation
+from dayshift.runtime.spec import FormName, ModelSpec, load_spec
 
-__all__ = ["Model", "Setup", "Translation", "load"]
+__all__ = ["Building", "Model", "Translation", "load"]
 
 # What a webcam gives, so that the engine of most streams is ready when `load` returns.
 DEFAULT_SIZE = (720, 1280)
-_KEPT_SIZES = 4
-
-# From best to last resort. OpenVINO gains from int8; ONNX Runtime fuses few of the Q/DQ pairs that
-# the int8 graphs have, and then computes in fp32 with extra work around it.
-_BEST_PRECISION: dict[BackendName, tuple[FilePrecision, ...]] = {
-    "openvino": ("int8", "fp32", "fp16"),
-    "onnxruntime": ("fp32", "int8", "fp16"),
-}
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a model is run: what was asked, and what that came to."""
-
-    backend: BackendName
-    precision_requested: str
-    precision: Precision
-    form: FormName
-    file: GraphFile
-    reason: str
 
 
 def load(
@@ -74,21 +43,25 @@ def load(
     form: str = "auto",
     size: tuple[int, int] = DEFAULT_SIZE,
     lanes: int = 1,
+    building: Building | None = None,
 ) -> Model:
     """Load a bundled model by name, or a model folder.
 
-    With backend "auto", OpenVINO is taken where it works, else ONNX Runtime; `Model.selection` says
-    which and why. What is asked for by name is had, or is an error.
+    With backend "auto", TensorRT is taken where there is an NVIDIA GPU and it works, else OpenVINO,
+    else ONNX Runtime; `Model.selection` says which and why. What is asked for by name is had, or is
+    an error.
 
     Args:
         model: A bundled name such as "day2night", or a folder.
-        backend: "auto", "openvino" or "onnxruntime".
+        backend: "auto", "tensorrt", "openvino" or "onnxruntime", the last perhaps with a provider:
+            "onnxruntime:cuda".
         precision: "auto", "fp32", "bf16", "fp16" or "int8".
         strength: How much of the effect, within the model's limits; the model's default when None.
         form: "auto", "full" or "maps".
         size: (height, width) of the frames to come. Other sizes work, and compile when they come.
         lanes: How many threads will call the model at a time. One frame has all cores, for the
             shortest latency; more share them, for the highest rate.
+        building: What to do where TensorRT must build first. By default `load` waits for it.
 
     Raises:
         UsageError: Unknown backend, precision or form; strength out of range.
@@ -98,17 +71,17 @@ def load(
     """
     folder = model_folder(model)
     spec = load_spec(folder)
-    if backend != "auto":
-        name = check_backend(backend)
-        setup = _set_up(spec, name, precision, form, f"backend {name} as asked")
-        return Model(folder, spec, setup, strength=strength, size=size, lanes=lanes)
+    building = building or Building()
     failures: list[str] = []
-    for name in BACKEND_NAMES:
-        reason = "; ".join([*failures, f"backend {name}: the fastest that works here"])
-        setup = _set_up(spec, name, precision, form, reason)
+    for setup in setups(spec, backend, precision, form):
+        told = dataclasses.replace(setup, reason="; ".join([*failures, setup.reason]))
         try:
-            return Model(folder, spec, setup, strength=strength, size=size, lanes=lanes)
+            return Model(
+                folder, spec, told, strength=strength, size=size, lanes=lanes, building=building
+            )
         except (MissingDependency, BackendError) as error:
+            if backend != "auto":
+                raise
             failures.append(str(error))
     raise BackendError("no backend works here: " + "; ".join(failures))
 
@@ -116,18 +89,13 @@ def load(
 class Model:
     """Translates frames, `lanes` at a time; more threads wait. `strength` may be set from any.
 
+    While TensorRT builds in the background, what the attributes say of the engine is true of the
+    one that runs until then; afterwards, of TensorRT's.
+
     Attributes:
         folder: The model folder.
         spec: What its `model.json` says; `name` is from there.
-        sha256: Hash of the graph file in use.
-        form: "maps" or "full".
         lanes: How many frames it translates at a time.
-        backend_name: The engine in use.
-        backend_version: Its own version.
-        device: What it runs on.
-        precision_requested: What `load` was asked for, perhaps "auto".
-        precision: What the engine says it computes in.
-        selection: One line on what was chosen and why.
     """
 
     def __init__(
@@ -139,30 +107,65 @@ class Model:
         strength: float | None = None,
         size: tuple[int, int] = DEFAULT_SIZE,
         lanes: int = 1,
+        building: Building | None = None,
     ) -> None:
         self.lanes = lanes
         self.folder = folder
         self.spec = spec
-        self.form: FormName = setup.form
-        self.sha256 = setup.file.sha256
-        self.precision_requested = setup.precision_requested
-        self._setup = setup
         self.strength = spec.controls.strength.default if strength is None else strength
-        self._graph = read_graph(folder, setup.file)
-        self._sizes: OrderedDict[tuple[int, int], Lanes] = OrderedDict()
-        self._compiling = threading.Lock()
+        self._size = spec.forms.full.size or size
+        self._building = building or Building()
+        self._swapping = threading.Lock()
         self._is_closed = False
-        engine = self._lanes_of(*(spec.forms.full.size or size)).backend
-        self.backend_name: BackendName = engine.name
-        self.backend_version = engine.version
-        self.device = engine.device
-        self.precision: Precision = engine.precision
-        self.selection = self._describe()
+        self._upgrade: Upgrade | None = None
+        self._failure: DayshiftError | None = None
+        self._engines: Engines
+        self._start(setup)
 
     @property
     def name(self) -> str:
         """The model's own."""
         return self.spec.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the graph file in use."""
+        return self._engines.setup.file.sha256
+
+    @property
+    def form(self) -> FormName:
+        """Which way of cutting the model into a graph is in use."""
+        return self._engines.setup.form
+
+    @property
+    def backend_name(self) -> BackendName:
+        """The engine in use."""
+        return self._engines.first.name
+
+    @property
+    def backend_version(self) -> str:
+        """The engine's own version."""
+        return self._engines.first.version
+
+    @property
+    def device(self) -> str:
+        """What the engine runs on."""
+        return self._engines.first.device
+
+    @property
+    def precision_requested(self) -> str:
+        """What `load` was asked for, perhaps "auto"."""
+        return self._engines.setup.precision_requested
+
+    @property
+    def precision(self) -> Precision:
+        """What the engine says it computes in."""
+        return self._engines.precision
+
+    @property
+    def selection(self) -> str:
+        """One line on what was chosen and why."""
+        return self._engines.description
 
     @property
     def strength(self) -> float:
@@ -196,7 +199,9 @@ class Model:
         label_count = self.spec.forms.full.label_count
         pixels = check_pixels(frame) if label_count is None else check_labels(frame, label_count)
         height, width = pixels.shape[:2]
-        return self._lanes_of(height, width).translate(pixels, self._strength)
+        if self._failure is not None:
+            raise self._failure
+        return self._engines.lanes_of(height, width).translate(pixels, self._strength)
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
         """Compile for a frame size and run it, so that the first frame is as fast as the rest."""
@@ -206,10 +211,11 @@ class Model:
 
     def close(self) -> None:
         """Free the engines. Safe to call twice; frames are refused afterwards."""
-        with self._compiling:
+        with self._swapping:
             self._is_closed = True
-            while self._sizes:
-                self._sizes.popitem()[1].close()
+        if self._upgrade is not None:
+            self._upgrade.cancel()
+        self._engines.close()
 
     def __enter__(self) -> Model:
         return self
@@ -222,76 +228,62 @@ class Model:
     ) -> None:
         self.close()
 
-    def _lanes_of(self, height: int, width: int) -> Lanes:
-        """Return the plans for a frame size, compiling it when it is new."""
-        size = (height, width)
-        with self._compiling:
-            if self._is_closed:
-                raise BackendError(f"model {self.spec.name} was closed: load it again")
-            if size not in self._sizes:
-                # Room is made first: on a small device two large engines may not fit.
-                while len(self._sizes) >= _KEPT_SIZES:
-                    self._sizes.popitem(last=False)[1].close()
-                self._sizes[size] = Lanes(self._compile(size), self.lanes)
-            self._sizes.move_to_end(size)
-            return self._sizes[size]
+    def _start(self, setup: Setup) -> None:
+        """Open the engines of `setup`; where they must be built first, perhaps others meanwhile."""
+        on_progress = self._building.on_progress
+        if setup.backend == "tensorrt" and self._building.in_background:
+            try:
+                self._engines = self._make(setup, _refuse)
+                return
+            except Cancelled:
+                meanwhile = self._stand_in(setup)
+            if meanwhile is not None:
+                self._engines = meanwhile
+                self._upgrade = Upgrade(
+                    lambda tell: self._make(setup, tell),
+                    on_ready=self._swap,
+                    on_failure=lambda error: self._stay(setup, error),
+                    on_progress=on_progress,
+                )
+                return
+        self._engines = self._make(setup, on_progress)
 
-    def _compile(self, size: tuple[int, int]) -> Plan:
-        form = self.spec.form(self.form)
-        if isinstance(form, MapsForm):
-            return MapsPlan(form, size, self._open)
-        return FullPlan(form, size, self._open)
+    def _stand_in(self, setup: Setup) -> Engines | None:
+        """Return engines to run on while TensorRT builds, None where no other backend works."""
+        for other in stand_ins(self.spec, setup.precision_requested):
+            try:
+                return self._make(other, self._building.on_progress)
+            except (MissingDependency, BackendError, ModelError):
+                continue
+        return None
 
-    def _open(self, shapes: Shapes) -> Backend:
-        setup = self._setup
-        return open_backend(setup.backend, self._graph, shapes, setup.precision, lanes=self.lanes)
-
-    def _describe(self) -> str:
-        setup = self._setup
-        ran = "" if self.precision == setup.precision else f", which runs in {self.precision} here"
-        return f"{setup.reason}{ran}"
-
-
-def _set_up(spec: ModelSpec, backend: BackendName, precision: str, form: str, reason: str) -> Setup:
-    """Choose form, precision and file for one backend."""
-    form_name = _choose_form(spec, form, precision)
-    files = spec.form(form_name).files
-    if precision == "auto":
-        chosen: Precision = next(p for p in _BEST_PRECISION[backend] if p in files)
-        reason += f"; precision {chosen}: the best it has for {backend}"
-    else:
-        chosen = check_precision(precision)
-        reason += f"; precision {chosen} as asked"
-    file = files.get(_file_precision(chosen))
-    refused = spec.refused.get(_file_precision(chosen))
-    if file is None and refused is not None:
-        raise ModelError(f"model {spec.name} was refused its {chosen} file: {refused}")
-    if file is None:
-        raise ModelError(
-            f"model {spec.name} has no {chosen} file of form {form_name}: "
-            f"it has {', '.join(files)}; ask for one of these or quantize it"
+    def _make(self, setup: Setup, on_progress: OnBuildProgress) -> Engines:
+        return Engines(
+            (self.folder, self.spec),
+            setup,
+            size=self._size,
+            lanes=self.lanes,
+            building=dataclasses.replace(self._building, on_progress=on_progress),
         )
-    reason += f"; form {form_name}"
-    return Setup(backend, precision, chosen, form_name, file, reason)
+
+    def _swap(self, engines: Engines) -> None:
+        """Run on the new engines from the next frame on.
+
+        The old ones are not closed: frames may be in them still, and the last one frees them.
+        """
+        with self._swapping:
+            if self._is_closed:
+                engines.close()
+                return
+            self._engines = engines
+        self._building.on_change(f"swapped: {engines.description}")
+
+    def _stay(self, setup: Setup, error: DayshiftError) -> None:
+        """Run on as before where that was free to choose; else the next frame is the error."""
+        if setup.is_asked:
+            self._failure = error
+        self._building.on_change(f"tensorrt has no engine: {error}")
 
 
-def _choose_form(spec: ModelSpec, form: str, precision: str) -> FormName:
-    """Choose the form: maps are several times faster on a CPU, which is all the backends run on."""
-    if form == "auto":
-        maps = spec.forms.maps
-        lacks = precision != "auto" and maps is not None and not _has(maps, precision)
-        return "full" if maps is None or lacks else "maps"
-    if form not in get_args(FormName):
-        expected = ", ".join(get_args(FormName))
-        raise UsageError(f"unknown form {form!r}: expected auto or one of {expected}")
-    return cast(FormName, form)
-
-
-def _has(form: MapsForm, precision: str) -> bool:
-    """Say whether the form has the file that a precision asked for needs."""
-    return _file_precision(check_precision(precision)) in form.files
-
-
-def _file_precision(precision: Precision) -> FilePrecision:
-    """Return which file holds the graph: bf16 is fp32's, computed in bf16."""
-    return "fp32" if precision == "bf16" else precision
+def _refuse(_: object) -> None:
+    raise Cancelled

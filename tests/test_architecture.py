@@ -56,10 +56,18 @@ def test_what_runs_models_names_no_training_library(folder: str) -> None:
     assert libraries.isdisjoint(TRAINING_LIBRARIES)
 
 
-@pytest.mark.parametrize(("library", "module"), [("openvino", "ov.py"), ("onnxruntime", "ort.py")])
-def test_an_engine_is_imported_by_its_own_backend_only(library: str, module: str) -> None:
+@pytest.mark.parametrize(
+    ("library", "modules"),
+    [
+        ("openvino", {"ov.py"}),
+        ("onnxruntime", {"ort.py"}),
+        ("tensorrt", {"trt.py", "trt_build.py"}),
+        ("cuda.bindings", {"cuda.py"}),
+    ],
+)
+def test_an_engine_is_imported_by_its_own_backend_only(library: str, modules: set[str]) -> None:
     users = {path.name for path, name in imports_of(ROOT / "runtime") if name == library}
-    assert users == {module}
+    assert users == modules
 
 
 def test_nothing_is_imported_by_the_name_of_its_folder() -> None:
@@ -80,6 +88,7 @@ def test_no_module_is_imported_under_a_second_name(run_python: Callable[..., str
     assert "dayshift.runtime.model" in modules
     told = run_python(
         f"import importlib, os, sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'tests' / 'fakes')!r})\n"  # for TensorRT and CUDA
         f"for name in {modules!r}: importlib.import_module(name)\n"
         "for name, module in list(sys.modules.items()):\n"
         "    path = getattr(module, '__file__', None)\n"

@@ -19,7 +19,11 @@ Model = Annotated[
 ]
 Backend = Annotated[
     str,
-    typer.Option("--backend", metavar="B", help="auto, openvino or onnxruntime."),
+    typer.Option(
+        "--backend",
+        metavar="B",
+        help="auto, tensorrt, openvino or onnxruntime; onnxruntime:cuda names its provider.",
+    ),
 ]
 Precision = Annotated[
     str,

@@ -1,44 +1,63 @@
 """Backends: engines that run a graph, behind one protocol.
 
 `open_backend` imports an engine only when it is asked for. To add one: a module with a class that
-follows `base.Backend`, its name in `base.BackendName`, a branch in `import_backend`.
+follows `base.Backend`, its name in `base.BackendName`, a branch in `open_backend`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, get_args
+from typing import get_args
 
-from dayshift.runtime.backends.base import Backend, BackendName, Precision, Shapes
+from dayshift.runtime.backends.base import (
+    Backend,
+    BackendName,
+    BuildOptions,
+    BuildProgress,
+    OnBuildProgress,
+    Precision,
+    Provider,
+    Shapes,
+)
 from dayshift.runtime.errors import UsageError
 
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# "onnxruntime:cuda" asks for one of these.
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 __all__ = [
     "BACKEND_NAMES",
     "PRECISIONS",
+    "PROVIDERS",
     "Backend",
     "BackendName",
-    "Opener",
+    "BuildOptions",
+    "BuildProgress",
+    "OnBuildProgress",
     "Precision",
     "Shapes",
     "check_backend",
     "check_precision",
-    "import_backend",
     "open_backend",
 ]
 
 
 def check_backend(name: str) -> BackendName:
-    """Return `name` if it is a backend.
+    """Return which backend `name` asks for: itself, or "onnxruntime" with a provider after a colon.
 
     Raises:
         UsageError: There is no such backend.
     """
-    if name not in BACKEND_NAMES:
+    base, colon, provider = name.partition(":")
+    if base not in BACKEND_NAMES or (
+        colon and (base != "onnxruntime" or provider not in PROVIDERS)
+    ):
         expected = ", ".join(BACKEND_NAMES)
-        raise UsageError(f"unknown backend {name!r}: expected auto or one of {expected}")
-    return name
+        providers = ", ".join(f"onnxruntime:{provider}" for provider in PROVIDERS)
+        raise UsageError(
+            f"unknown backend {name!r}: expected auto or one of {expected}, {providers}"
+        )
+    return base
 
 
 def check_precision(precision: str) -> Precision:
@@ -53,49 +72,44 @@ def check_precision(precision: str) -> Precision:
     return precision
 
 
-class Opener(Protocol):
-    """A backend's class, as far as opening a graph with it goes."""
-
-    def __call__(
-        self, graph: bytes, shapes: Shapes, precision: Precision, *, lanes: int = 1
-    ) -> Backend:
-        """Compile a graph; see `open_backend`."""
-        ...
-
-
-def import_backend(name: BackendName) -> Opener:
-    """Import one engine and return its backend class.
-
-    Raises:
-        MissingDependency: The engine's library cannot be imported.
-    """
-    if name == "openvino":
-        from dayshift.runtime.backends.ov import OpenVINOBackend
-
-        return OpenVINOBackend
-    from dayshift.runtime.backends.ort import OnnxRuntimeBackend
-
-    return OnnxRuntimeBackend
-
-
 def open_backend(
-    name: str, graph: bytes, shapes: Shapes, precision: str, *, lanes: int = 1
+    name: str,
+    graph: bytes,
+    shapes: Shapes,
+    precision: str,
+    *,
+    lanes: int = 1,
+    options: BuildOptions | None = None,
+    on_progress: OnBuildProgress = lambda _: None,
 ) -> Backend:
     """Compile an ONNX graph for fixed input shapes.
 
     Args:
-        name: One of `BACKEND_NAMES`.
+        name: One of `BACKEND_NAMES`; "onnxruntime" may name one of `PROVIDERS` after a colon.
         graph: The content of an ONNX file: what was verified is what is compiled.
         shapes: The shape of every input, by name.
         precision: "fp16" and "int8" say what the graph holds; "fp32" and "bf16" take an fp32 graph
             and say what to compute it in.
         lanes: How many forks will run at a time. One is compiled for the latency of a frame; more
             share the cores, for the rate of all.
+        options: How TensorRT builds an engine; the others compile in a moment and pay no heed.
+        on_progress: Told of TensorRT's build; what it raises ends that and is raised here.
 
     Raises:
         UsageError: Unknown backend or precision.
         MissingDependency: The engine's library cannot be imported.
         BackendError: The engine refuses the graph, the shapes or the precision.
     """
-    opener = import_backend(check_backend(name))
-    return opener(graph, shapes, check_precision(precision), lanes=lanes)
+    backend, checked = check_backend(name), check_precision(precision)
+    if backend == "tensorrt":
+        from dayshift.runtime.backends.trt import TensorRTBackend
+
+        return TensorRTBackend(graph, shapes, checked, options=options, on_progress=on_progress)
+    if backend == "openvino":
+        from dayshift.runtime.backends.ov import OpenVINOBackend
+
+        return OpenVINOBackend(graph, shapes, checked, lanes=lanes)
+    from dayshift.runtime.backends.ort import OnnxRuntimeBackend
+
+    provider = next((item for item in PROVIDERS if name.endswith(f":{item}")), None)
+    return OnnxRuntimeBackend(graph, shapes, checked, lanes=lanes, provider=provider)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -10,10 +11,42 @@ import numpy.typing as npt
 from dayshift.runtime.errors import BackendError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-BackendName = Literal["openvino", "onnxruntime"]
+# From best to last resort, where each works: the order in which "auto" tries them.
+BackendName = Literal["tensorrt", "openvino", "onnxruntime"]
+# What ONNX Runtime hands a graph to.
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """How far an engine's build is: what it is at, and the part of it that is done, 0 to 1."""
+
+    phase: str
+    fraction: float
+
+
+# What it raises ends the build, and is raised again by whoever asked for it.
+OnBuildProgress = Callable[[BuildProgress], None]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a caller may ask of an engine that is built for minutes.
+
+    Attributes:
+        optimization_level: TensorRT's 0 (builds fast) to 5 (runs fast).
+        hardware_compatible: Run on every GPU from Ampere on instead of this one alone; slower.
+        smallest: Least shape of every input; with `largest`, one engine for a range of sizes.
+        largest: Greatest shape of every input.
+    """
+
+    optimization_level: int = 3
+    hardware_compatible: bool = False
+    smallest: Shapes | None = None
+    largest: Shapes | None = None
 
 
 class Backend(Protocol):

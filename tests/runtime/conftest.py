@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper
 
+from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.spec import describe_file
 
+FAKES = Path(__file__).parents[1] / "fakes"
 SHORT_SIDE = 32
 GRAPHS = ("fp32", "fp16", "int8")
 
@@ -203,3 +207,37 @@ def street() -> Callable[[int, int], npt.NDArray[np.uint8]]:
         return np.asarray(np.clip(frame + noise, 0, 255), np.uint8)
 
     return draw
+
+
+def _forget_tensorrt() -> None:
+    """Make Python import TensorRT, CUDA and what wraps them anew."""
+    ours = "dayshift.runtime.backends."
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("tensorrt", "cuda") or name.startswith(
+            (f"{ours}trt", f"{ours}cuda")
+        ):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def fake_tensorrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Put the fakes where TensorRT and CUDA would be, with an empty cache; yield its folder.
+
+    Processes that the test starts find them too.
+    """
+    cache = tmp_path / "cache"
+    path = os.pathsep.join([str(FAKES), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("DAYSHIFT_CACHE_DIR", str(cache))
+    monkeypatch.syspath_prepend(str(FAKES))
+    _forget_tensorrt()
+    yield cache / "tensorrt"
+    _forget_tensorrt()
+
+
+@pytest.fixture(params=BACKEND_NAMES)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of every backend in turn; TensorRT over the fakes."""
+    if request.param == "tensorrt":
+        request.getfixturevalue("fake_tensorrt")
+    return str(request.param)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime.backends import BACKEND_NAMES, open_backend
+from dayshift.runtime.backends import open_backend
 from dayshift.runtime.cores import allowed_cores, lanes_for
 from dayshift.runtime.errors import BackendError, SourceError
 from dayshift.runtime.frame import Frame
@@ -101,11 +101,6 @@ def street_source(frames: int = 40) -> Source:
 
 def feed(frame: Pixels) -> dict[str, npt.NDArray[np.generic]]:
     return {"frame": frame[None], "strength": np.ones(1, np.float32)}
-
-
-@pytest.fixture(params=BACKEND_NAMES)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 # The pipeline

@@ -13,8 +13,9 @@ import pytest
 from onnx import parser
 
 from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.engines import Engines
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
-from dayshift.runtime.model import Model, load
+from dayshift.runtime.model import load
 from dayshift.runtime.quality import psnr
 from dayshift.runtime.spec import describe_file
 
@@ -23,11 +24,6 @@ Street = Callable[[int, int], Pixels]
 EditSpec = Callable[[Callable[[dict[str, Any]], object]], None]
 
 SIZE = (128, 160)  # where the full graph of the fixture shrinks as its maps form does
-
-
-@pytest.fixture(params=BACKEND_NAMES)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(params=["full", "maps"])
@@ -68,6 +64,7 @@ def test_strength_0_returns_the_very_frame(
 
 
 # An int8 graph sees frames in steps of two levels; the forms' small frames may differ by one.
+@pytest.mark.usefixtures("fake_tensorrt")
 @pytest.mark.parametrize(("precision", "levels"), [("fp32", 2), ("fp16", 2), ("int8", 4)])
 def test_forms_and_backends_agree_within_a_few_levels(
     pristine_model: Path, street: Street, precision: str, levels: int
@@ -169,7 +166,7 @@ def test_a_warmed_up_model_has_compiled_for_that_size(
 ) -> None:
     model = load(pristine_model, size=SIZE)
     model.warm_up(64, 96)
-    monkeypatch.setattr(Model, "_open", None)  # compiling once more would fail
+    monkeypatch.setattr(Engines, "_open", None)  # compiling once more would fail
     assert model(street(64, 96)).shape == (64, 96, 3)
     with pytest.raises(TypeError):
         model(street(96, 64))

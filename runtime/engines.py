@@ -1,0 +1,182 @@
+"""The engines that a model runs on: one for each frame size, and a better one in the making."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dayshift.runtime.backends import (
+    Backend,
+    BuildOptions,
+    BuildProgress,
+    OnBuildProgress,
+    Precision,
+    Shapes,
+    open_backend,
+)
+from dayshift.runtime.choice import Setup
+from dayshift.runtime.errors import BackendError, DayshiftError
+from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan
+from dayshift.runtime.spec import MapsForm, ModelSpec, read_graph
+
+_KEPT_SIZES = 4
+
+
+def _say_nothing(_: object) -> None:
+    """Take a message that nobody wants."""
+
+
+@dataclass(frozen=True)
+class Building:
+    """What to do about an engine that TensorRT must build, which takes minutes.
+
+    Attributes:
+        options: How to build; None takes the best engine there is, else builds with the defaults.
+        on_progress: Told of the build, perhaps from another thread; what it raises ends the build.
+        in_background: Run on another backend meanwhile, where one works, and swap when it is ready.
+        on_change: Told in one line when the swap was made, or will not be, from another thread.
+    """
+
+    options: BuildOptions | None = None
+    on_progress: OnBuildProgress = _say_nothing
+    in_background: bool = False
+    on_change: Callable[[str], None] = _say_nothing
+
+
+class Cancelled(Exception):
+    """Raised into a build to end it."""
+
+
+class Engines:
+    """The compiled graphs of one setup. Any thread may call.
+
+    Attributes:
+        setup: What they are.
+        first: The backend for the first size: its name, version, device and precision.
+    """
+
+    def __init__(
+        self,
+        model: tuple[Path, ModelSpec],
+        setup: Setup,
+        *,
+        size: tuple[int, int],
+        lanes: int,
+        building: Building,
+    ) -> None:
+        folder, self._spec = model
+        self.setup = setup
+        self._lanes = lanes
+        self._building = building
+        self._graph = read_graph(folder, setup.file)
+        self._sizes: OrderedDict[tuple[int, int], Lanes] = OrderedDict()
+        self._compiling = threading.Lock()
+        self._is_closed = False
+        self.first: Backend = self.lanes_of(*size).backend
+
+    @property
+    def precision(self) -> Precision:
+        """What the engine says it computes in."""
+        return self.first.precision
+
+    @property
+    def description(self) -> str:
+        """What was chosen and why, in one line."""
+        asked, ran = self.setup.precision, self.precision
+        return self.setup.reason + ("" if asked == ran else f", which runs in {ran} here")
+
+    def lanes_of(self, height: int, width: int) -> Lanes:
+        """Return the plans for a frame size, compiling it when it is new.
+
+        Raises:
+            BackendError: The engine refuses, or these engines were closed.
+        """
+        size = (height, width)
+        with self._compiling:
+            if self._is_closed:
+                raise BackendError(f"model {self._spec.name} was closed: load it again")
+            if size not in self._sizes:
+                # Room is made first: on a small device two large engines may not fit.
+                while len(self._sizes) >= _KEPT_SIZES:
+                    self._sizes.popitem(last=False)[1].close()
+                self._sizes[size] = Lanes(self._compile(size), self._lanes)
+            self._sizes.move_to_end(size)
+            return self._sizes[size]
+
+    def close(self) -> None:
+        """Free the engines. Safe to call twice."""
+        with self._compiling:
+            self._is_closed = True
+            while self._sizes:
+                self._sizes.popitem()[1].close()
+
+    def _compile(self, size: tuple[int, int]) -> Plan:
+        form = self._spec.form(self.setup.form)
+        if isinstance(form, MapsForm):
+            return MapsPlan(form, size, self._open)
+        return FullPlan(form, size, self._open)
+
+    def _open(self, shapes: Shapes) -> Backend:
+        return open_backend(
+            self.setup.backend,
+            self._graph,
+            shapes,
+            self.setup.precision,
+            lanes=self._lanes,
+            options=self._building.options,
+            on_progress=self._building.on_progress,
+        )
+
+
+class Upgrade:
+    """Builds engines on a thread of its own and hands them over.
+
+    The process may end meanwhile: the build is ended first, at its next step.
+
+    Args:
+        make: Makes the engines, telling the callback it is given of the build.
+        on_ready: Takes the engines.
+        on_failure: Takes the reason why there are none.
+        on_progress: Told of the build.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[OnBuildProgress], Engines],
+        *,
+        on_ready: Callable[[Engines], None],
+        on_failure: Callable[[DayshiftError], None],
+        on_progress: OnBuildProgress = _say_nothing,
+    ) -> None:
+        self._make = make
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._on_progress = on_progress
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dayshift-build", daemon=True)
+        atexit.register(self.cancel)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End the build and wait until it has ended; nothing where it has."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._on_ready(self._make(self._tell))
+        except Cancelled:
+            pass
+        except DayshiftError as error:
+            self._on_failure(error)
+        finally:
+            atexit.unregister(self.cancel)
+
+    def _tell(self, progress: BuildProgress) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled
+        self._on_progress(progress)
