@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError, model_validator
 
 from dayshift.runtime.errors import UsageError
-from dayshift.train.networks.gain_light import GainLightConfig
+from dayshift.train.layouts import DataSection
+from dayshift.train.methods.base import Section
+from dayshift.train.methods.relight import RelightConfig
+from dayshift.train.methods.relight_data import RelightDataSection
+from dayshift.train.settings import RunSection
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,93 +22,57 @@ else:
 
 _BUNDLED = Path(__file__).parent / "recipes"
 
-Positive = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
+MethodName = Literal["relight"]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+
+# What may differ when a run is resumed: none of it changes what is learned.
+FREE_FIELDS = (
+    "name",
+    "summary",
+    "data.licence",
+    "run.workers",
+    "run.log_steps",
+    "run.sample_images",
+    "run.save_seconds",
+    "run.loggers",
+)
 
 
 class RecipeError(UsageError):
     """A recipe cannot be read; the message names the field and what was expected."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Recipe(Section):
+    """A whole training run: a method, its settings in a section of its name, data, and the loop's.
 
-
-class NetworkSection(_Section):
-    """Generator; see `networks.gain_light.GainLightConfig`."""
-
-    channels: tuple[Positive, Positive, Positive] = (24, 48, 96)
-    blocks: Positive = 4
-    short_side: Positive = 180
-    discriminator_width: Positive = 32
-
-    def generator(self) -> GainLightConfig:
-        """Return the generator's part."""
-        return GainLightConfig(self.channels, self.blocks, self.short_side)
-
-
-class DataSection(_Section):
-    """Where the pictures are, relative to the data folder given on the command line."""
-
-    triples: str = "synth"  # folder with {day,dusk,night}/train
-    pairs: str = "paired/pairs_train.csv"
-    days: str = "day/train"
-    nights: str = "night/train"
-    photos: str = "A_*"  # name pattern of the unpaired photos
-    tiers: tuple[str, ...] = ("A",)  # of the pairs
-    # Range of the power that takes back a camera's exposure where it shot night as bright as day.
-    regrade: tuple[float, float] = (2.2, 2.8)
-    licence: str = ""
-
-
-class BatchSection(_Section):
-    """Samples of each kind in a batch, and their size."""
-
-    rendered: Positive = 3
-    paired: Positive = 2
-    photos: Positive = 2
-    height: Positive = 256
-    width: Positive = 320
-    shrink: Annotated[float, Field(gt=1)] = 1.6  # the branch sees the frame shrunk by this
-    dusk_share: Annotated[float, Field(ge=0, le=1)] = 0.35
-
-
-class LossSection(_Section):
-    """Weights of the loss terms."""
-
-    rendered_l1: Weight = 40.0
-    rendered_gradient: Weight = 20.0
-    rendered_gan: Weight = 1.0
-    paired_l1: Weight = 30.0
-    photo_gan: Weight = 0.3
-    smoothness: Weight = 0.3
-    photo_light: Weight = 1.0
-
-
-class OptimizerSection(_Section):
-    """Adam at two time scales (Heusel et al. 2017); rates fall linearly over the second half."""
-
-    steps: Positive = 5000
-    supervised_steps: int = Field(default=800, ge=0)  # before the discriminators join
-    generator_lr: Annotated[float, Field(gt=0)] = 5e-4
-    discriminator_lr: Annotated[float, Field(gt=0)] = 4e-4
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    freeze_norm_at: Annotated[float, Field(gt=0, le=1)] = (
-        0.8  # share of the steps after which batch norm is fixed
-    )
-    seed: int = 0
-
-
-class Recipe(_Section):
-    """A whole training run."""
+    Attributes:
+        name: of the run folder and of the exported model.
+        summary: one line on what it does.
+        method: which of the sections below is used; a section that is left out has its defaults,
+            the paper's.
+        data: where the images are, by layout.
+        run: how the loop runs.
+    """
 
     name: str
     summary: str
-    network: NetworkSection = NetworkSection()
-    data: DataSection = DataSection()
-    batch: BatchSection = BatchSection()
-    loss: LossSection = LossSection()
-    optimizer: OptimizerSection = OptimizerSection()
+    method: MethodName
+    relight: RelightConfig | None = None
+    data: DataSection
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _one_method(self) -> Recipe:
+        for name in METHOD_NAMES:
+            if name != str(self.method) and getattr(self, name) is not None:
+                raise ValueError(f"section [{name}] in a recipe of the method {self.method}")
+        if isinstance(self.data, RelightDataSection) != (str(self.method) == "relight"):
+            raise ValueError(f"the method {self.method} cannot take the layout {self.data.layout}")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def find_recipe(name: str) -> Path:
@@ -140,18 +108,48 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{path}: {where}: {first['msg']}, got {first['input']!r}") from error
+        raise RecipeError(f"{path}: {_first_of(error)}") from error
+
+
+def check_same_recipe(path: Path, saved: dict[str, Any] | None, recipe: dict[str, Any]) -> None:
+    """Refuse to resume the run of `path` with a recipe that would make it another one.
+
+    Raises:
+        RecipeError: They differ; the message names the first field.
+    """
+    old, new = _flatten(saved or {}), _flatten(recipe)
+    for field in sorted(old.keys() | new.keys()):
+        if field.startswith(FREE_FIELDS) or old.get(field) == new.get(field):
+            continue
+        raise RecipeError(
+            f"{path} was trained by another recipe ({field} was {old.get(field)!r}, "
+            f"is {new.get(field)!r}): give another --out, or the recipe it began with"
+        )
+
+
+def _flatten(tree: dict[str, Any], start: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{start}{key}.")
+        else:
+            flat[start + key] = value
+    return flat
+
+
+def _first_of(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":  # of a whole section; its input would be all of it
+        return f"{where}: {first['ctx']['error']}".removeprefix(": ")
+    return f"{where}: {first['msg']}, got {first['input']!r}"
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *sections, field = key.strip().split(".")
     if not equals or not field:
-        raise RecipeError(
-            f"got --set {override!r}, expected section.key=value, such as optimizer.steps=100"
-        )
+        raise RecipeError(f"got --set {override!r}, expected section.key=value, such as run.seed=1")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,9 @@ from rich.progress import (
 from rich.text import Text
 
 from dayshift.runtime.pipeline import OnProgress
+
+if TYPE_CHECKING:
+    from dayshift.train.meter import Progress as TrainProgress
 
 
 @contextlib.contextmanager
@@ -53,6 +57,34 @@ def file_progress(count: int) -> Iterator[tuple[Callable[[str], None], OnProgres
             progress.update(frames, completed=done, total=expected)
 
         yield start, show
+
+
+@contextlib.contextmanager
+def train_progress(label: str) -> Iterator[Callable[[TrainProgress], None]]:
+    """Show steps, images per second, the share spent waiting for data and the time left."""
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        task = progress.add_task(label, total=None, rate="")
+
+        def show(now: TrainProgress) -> None:
+            left = "" if now.left_s is None else f"  {_duration(now.left_s)} left"
+            rate = f"{now.images_per_s:.1f} images/s  data {now.wait_share:.0%}{left}"
+            progress.update(task, completed=now.step, total=now.steps, rate=rate)
+
+        yield show
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 class _RateColumn(ProgressColumn):

@@ -23,7 +23,6 @@ from dayshift.runtime.model import load
 from dayshift.runtime.spec import load_spec
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
-from dayshift.train.recipe import Recipe
 
 
 def _network() -> GainLight:
@@ -52,14 +51,12 @@ def _frames() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    recipe = Recipe.model_validate(
-        {"name": "tiny", "summary": "test", "network": {"channels": [8, 8, 16], "blocks": 1}}
-    )
     network = _network()
     record = NetworkRecord("gain_light", "average", asdict(network.config))
     weights = {f"average/{name}": value for name, value in network.state_dict().items()}
+    recipe = {"name": "tiny", "summary": "test", "data": {"licence": "none"}}
     facts = {"data": {"photos": 3}}
-    return Checkpoint("relight", {"a_to_b": record}, weights, recipe.model_dump(), 1, facts)
+    return Checkpoint("relight", {"a_to_b": record}, weights, recipe, 1, facts)
 
 
 @pytest.fixture(scope="module")

@@ -54,15 +54,21 @@ def tiny_recipe() -> Recipe:
         {
             "name": "tiny",
             "summary": "for tests",
-            "network": {"channels": [4, 4, 8], "blocks": 1, "discriminator_width": 4},
-            "batch": {
+            "method": "relight",
+            "relight": {
+                "network": {"channels": [4, 4, 8], "blocks": 1, "discriminator_width": 4},
+                "steps": 4,
+                "supervised_steps": 2,
+            },
+            "data": {
+                "layout": "relight",
                 "rendered": 1,
                 "paired": 1,
-                "photos": 1,
+                "unpaired": 1,
                 "height": 64,
                 "width": 80,
                 "shrink": 2.0,
             },
-            "optimizer": {"steps": 4, "supervised_steps": 2},
+            "run": {"precision": "bf16", "ema": 0.9, "channels_last": True, "clip_norm": 10.0},
         }
     )

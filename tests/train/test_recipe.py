@@ -4,29 +4,32 @@ from pathlib import Path
 
 import pytest
 
+from dayshift.train.methods.relight_data import RelightDataSection
 from dayshift.train.recipe import RecipeError, find_recipe, load_recipe
 
 
 def test_the_bundled_recipe_is_found_by_name_and_ships_tier_a_only() -> None:
     recipe = load_recipe(find_recipe("day2night"))
     assert recipe.name == "day2night"
+    assert isinstance(recipe.data, RelightDataSection)
     assert recipe.data.tiers == ("A",)
     assert recipe.data.photos == "A_*"
 
 
 def test_an_override_changes_one_field() -> None:
-    recipe = load_recipe(find_recipe("day2night"), ["optimizer.steps=7", "network.blocks=2"])
-    assert recipe.optimizer.steps == 7
-    assert recipe.network.blocks == 2
+    recipe = load_recipe(find_recipe("day2night"), ["relight.steps=7", "relight.network.blocks=2"])
+    assert recipe.relight is not None
+    assert recipe.relight.steps == 7
+    assert recipe.relight.network.blocks == 2
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("steps", "expected section.key=value"),
-        ("optimizer.stepz=3", "optimizer.stepz"),
-        ("optimizer.steps=-3", "optimizer.steps"),
-        ("optimizer.steps=many", "optimizer.steps"),
+        ("relight.stepz=3", "relight.stepz"),
+        ("relight.steps=-3", "relight.steps"),
+        ("relight.steps=many", "relight.steps"),
         ("name.x=1", "name"),
     ],
 )

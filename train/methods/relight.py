@@ -16,162 +16,178 @@ An edge-aware smoothness of the gain on all of them keeps structure.
 
 from __future__ import annotations
 
-import copy
-from dataclasses import asdict
-from typing import Any
-
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from dayshift.train import losses
-from dayshift.train.checkpoint import NetworkRecord
-from dayshift.train.methods.relight_data import Batch
+from dayshift.train.methods.base import Batch, Section, State, Update, frozen
 from dayshift.train.networks.gain_light import (
     GainLight,
+    GainLightConfig,
     apply_gain_light,
     predict_maps,
 )
 from dayshift.train.networks.patchgan import PatchDiscriminator
-from dayshift.train.recipe import Recipe
 
 _PAIRED_POOL = 4
+
+
+class RelightNetworks(Section):
+    """Generator, see `networks.gain_light.GainLightConfig`, and the discriminators' width."""
+
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 48, 96)
+    blocks: PositiveInt = 4
+    short_side: PositiveInt = 180
+    discriminator_width: PositiveInt = 32
+
+    def generator(self) -> GainLightConfig:
+        """Return the generator's part."""
+        return GainLightConfig(self.channels, self.blocks, self.short_side)
+
+
+class RelightWeights(Section):
+    """Weights of the loss terms."""
+
+    rendered_l1: NonNegativeFloat = 40.0
+    rendered_gradient: NonNegativeFloat = 20.0
+    rendered_gan: NonNegativeFloat = 1.0
+    paired_l1: NonNegativeFloat = 30.0
+    photo_gan: NonNegativeFloat = 0.3
+    smoothness: NonNegativeFloat = 0.3
+    photo_light: NonNegativeFloat = 1.0
+
+
+class RelightConfig(Section):
+    """Adam at two time scales (Heusel et al. 2017); rates fall linearly over the second half.
+
+    Attributes:
+        steps: of the whole run.
+        supervised_steps: before the discriminators join.
+        freeze_norm_at: share of the steps after which batch norm is fixed.
+    """
+
+    network: RelightNetworks = RelightNetworks()
+    weights: RelightWeights = RelightWeights()
+    steps: PositiveInt = 5000
+    supervised_steps: int = Field(default=800, ge=0)
+    generator_lr: PositiveFloat = 5e-4
+    discriminator_lr: PositiveFloat = 4e-4
+    freeze_norm_at: float = Field(default=0.8, gt=0, le=1)
 
 
 class Relight:
     """Networks, optimizers and the update rule."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        section = recipe.network
-        torch.manual_seed(recipe.optimizer.seed)
-        self.generator = GainLight(section.generator()).to(device)
-        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub
-        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        self.d_rendered = PatchDiscriminator(6, section.discriminator_width).to(device)
-        self.d_photos = PatchDiscriminator(3, section.discriminator_width).to(device)
-        rates = recipe.optimizer
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), lr=rates.generator_lr, betas=(0.5, 0.999)
-        )
-        self.discriminator_optimizer = torch.optim.Adam(
-            [*self.d_rendered.parameters(), *self.d_photos.parameters()],
-            lr=rates.discriminator_lr,
-            betas=(0.0, 0.99),
-        )
+    def __init__(self, config: RelightConfig) -> None:
+        self.config = config
+        self.generator = GainLight(config.network.generator())
+        self.d_rendered = PatchDiscriminator(6, config.network.discriminator_width)
+        self.d_photos = PatchDiscriminator(3, config.network.discriminator_width)
+        self.modules: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "d_rendered": self.d_rendered,
+            "d_photos": self.d_photos,
+        }
+        self.optimizers: dict[str, Optimizer] = {
+            "generator": torch.optim.Adam(
+                self.generator.parameters(), lr=config.generator_lr, betas=(0.5, 0.999)
+            ),
+            "discriminators": torch.optim.Adam(
+                [*self.d_rendered.parameters(), *self.d_photos.parameters()],
+                lr=config.discriminator_lr,
+                betas=(0.0, 0.99),
+            ),
+        }
+        self.translators = {"a_to_b": "generator"}
 
-    def training_step(self, batch: Batch, step: int) -> dict[str, float]:
-        """Update every network once; return the loss terms by name."""
-        self._prepare(step)
-        batch = Batch(**{k: v.to(self.device) for k, v in vars(batch).items()})
-        with torch.autocast(self.device.type, torch.bfloat16):
-            gain, light = predict_maps(self.generator, batch.small, batch.strength)
-        fake = apply_gain_light(batch.frame, gain.float(), light.float())
-        adversarial = step >= self.recipe.optimizer.supervised_steps
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the recipe's steps; epochs mean nothing to mixed batches."""
+        return self.config.steps
+
+    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
+        """Return 1 over the first half, then a straight line to 0."""
+        return min(1.0, 2 * (1 - step / self.config.steps))
+
+    def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
+        """Update the discriminators, then the generator; return the loss terms by name.
+
+        Args:
+            batch: see `relight_data`.
+            step: updates done.
+            update: lowers a loss.
+        """
+        # Batch norm fixed for the last part: what is trained then is what runs after folding.
+        self.generator.train(step / self.config.steps < self.config.freeze_norm_at)
+        gain, light = predict_maps(self.generator, batch["small"], batch["strength"])
+        fake = apply_gain_light(batch["frame"], gain.float(), light.float())
+        adversarial = step >= self.config.supervised_steps
         terms: dict[str, Tensor] = {}
         if adversarial:
             terms["discriminator"] = self._discriminator_loss(batch, fake.detach())
-            _update(self.discriminator_optimizer, terms["discriminator"])
-        generator_terms = self._generator_terms(batch, fake, (gain, light), adversarial)
-        _update(self.generator_optimizer, torch.stack(list(generator_terms.values())).sum())
-        self._average_weights(step)
-        return {k: float(v.detach()) for k, v in {**terms, **generator_terms}.items()}
+            update("discriminators", terms["discriminator"])
+        with frozen(self.d_rendered, self.d_photos):
+            generator_terms = self._generator_terms(batch, fake, (gain, light), adversarial)
+            update("generator", torch.stack(list(generator_terms.values())).sum())
+        return {name: term.detach() for name, term in {**terms, **generator_terms}.items()}
 
-    def networks(self) -> dict[str, NetworkRecord]:
-        """Return what is used once trained: the averaged generator."""
-        settings = asdict(self.generator.config)
-        return {"a_to_b": NetworkRecord("gain_light", "average", settings)}
+    def extra_state(self) -> State:
+        """Return nothing: all is in weights and optimizers."""
+        return {}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that a run needs to go on exactly."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Invert `state_dict`."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
-        names = (
-            "generator",
-            "average",
-            "d_rendered",
-            "d_photos",
-            "generator_optimizer",
-            "discriminator_optimizer",
-        )
-        return {name: getattr(self, name) for name in names}
+    def load_extra_state(self, state: State) -> None:
+        """Do nothing."""
 
     def _generator_terms(
         self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor], adversarial: bool
     ) -> dict[str, Tensor]:
-        weights, n = self.recipe.loss, self.recipe.batch.rendered
-        m = n + self.recipe.batch.paired
+        weights, n, m = self.config.weights, _rendered(batch), len(batch["target"])
         gain, light = maps
         pool = _PAIRED_POOL
         terms = {
-            "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch.target[:n]),
+            "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch["target"][:n]),
             "rendered_gradient": weights.rendered_gradient
-            * losses.gradient_l1(fake[:n], batch.target[:n]),
+            * losses.gradient_l1(fake[:n], batch["target"][:n]),
             "paired_l1": weights.paired_l1
             * losses.night_l1(
                 functional.avg_pool2d(fake[n:m], pool),
-                functional.avg_pool2d(batch.target[n:], pool),
-                functional.avg_pool2d(batch.weight, pool),
+                functional.avg_pool2d(batch["target"][n:], pool),
+                functional.avg_pool2d(batch["weight"], pool),
             ),
-            "smoothness": weights.smoothness * losses.edge_aware_smoothness(gain, batch.small),
+            "smoothness": weights.smoothness * losses.edge_aware_smoothness(gain, batch["small"]),
         }
         if adversarial:
             # On photos nothing but the discriminator asks for light: it must be worth its place.
             terms["photo_light"] = weights.photo_light * light[n:].mean()
-            with torch.autocast(self.device.type, torch.bfloat16):
-                rendered = self.d_rendered(_judged(torch.cat([batch.frame[:n], fake[:n]], 1)))
-                photos = self.d_photos(_judged(self._nights_of(batch, fake)))
+            rendered = self.d_rendered(_judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
+            photos = self.d_photos(_judged(_nights_of(batch, fake)))
             terms["rendered_gan"] = weights.rendered_gan * losses.hinge_generator(rendered.float())
             terms["photo_gan"] = weights.photo_gan * losses.hinge_generator(photos.float())
         return terms
 
     def _discriminator_loss(self, batch: Batch, fake: Tensor) -> Tensor:
-        n = self.recipe.batch.rendered
-        with torch.autocast(self.device.type, torch.bfloat16):
-            pairs = [
-                torch.cat([batch.frame[:n], image], 1) for image in (batch.target[:n], fake[:n])
-            ]
-            rendered = self.d_rendered(_judged(torch.cat(pairs))).float().chunk(2)
-            translated = self._nights_of(batch, fake)
-            nights = torch.cat([batch.nights[: len(translated)], translated])
-            photos = self.d_photos(_judged(nights)).float().chunk(2)
+        n = _rendered(batch)
+        pairs = [
+            torch.cat([batch["frame"][:n], image], 1) for image in (batch["target"][:n], fake[:n])
+        ]
+        rendered = self.d_rendered(_judged(torch.cat(pairs))).float().chunk(2)
+        translated = _nights_of(batch, fake)
+        nights = torch.cat([batch["nights"][: len(translated)], translated])
+        photos = self.d_photos(_judged(nights)).float().chunk(2)
         return losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
 
-    def _nights_of(self, batch: Batch, fake: Tensor) -> Tensor:
-        """Return the photos translated to full night; there are no real dusks to judge by."""
-        n = self.recipe.batch.rendered
-        return fake[n:][batch.strength[n:] == 1]
 
-    def _prepare(self, step: int) -> None:
-        rates = self.recipe.optimizer
-        share = step / rates.steps
-        fall = min(1.0, 2 * (1 - share))
-        self.generator_optimizer.param_groups[0]["lr"] = rates.generator_lr * fall
-        self.discriminator_optimizer.param_groups[0]["lr"] = rates.discriminator_lr * fall
-        # Batch norm fixed for the last part: what is trained then is what runs after folding.
-        self.generator.train(share < rates.freeze_norm_at)
-
-    @torch.no_grad()
-    def _average_weights(self, step: int) -> None:
-        decay = min(self.recipe.optimizer.ema, (step + 1) / (step + 10))
-        mine = self.generator.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(mine[name], 1 - decay)
+def _rendered(batch: Batch) -> int:
+    """Return how many samples, the first ones, are rendered: those with a target and no weight."""
+    return len(batch["target"]) - len(batch["weight"])
 
 
-def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, 10.0)
-    optimizer.step()
+def _nights_of(batch: Batch, fake: Tensor) -> Tensor:
+    """Return the photos translated to full night; there are no real dusks to judge by."""
+    n = _rendered(batch)
+    return fake[n:][batch["strength"][n:] == 1]
 
 
 def _judged(image: Tensor) -> Tensor:

@@ -1,49 +1,104 @@
-"""Batches for `methods.relight`: rendered, paired and unpaired samples, by step number."""
+"""Batches for `methods.relight`: rendered, paired and unpaired samples, by their number.
+
+| key | type, shape | meaning |
+|---|---|---|
+| frame | float32 (N, 3, H, W) | RGB in [0, 1]; in the order rendered, paired, photos |
+| small | float32 (N, 3, h, w) | the frame as the branch sees it |
+| strength | float32 (N,) | 1 is night, 0.5 dusk |
+| target | float32 (rendered + paired, 3, H, W) | what the frame should become |
+| weight | float32 (paired, 1, H, W) | 0 on captions burnt into the pictures |
+| nights | float32 (paired + photos, 3, H, W) | real nights for the discriminator |
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from dayshift.runtime.image import Pixels
 from dayshift.train.data import augment, cameras
 from dayshift.train.data.images import list_images, read_image, resize
-from dayshift.train.recipe import Recipe
+from dayshift.train.methods.base import Batch, Section
 
 Mask = npt.NDArray[np.float32]  # (H, W) in [0, 1]
 
 _DAYLIT_MEAN = 70  # a night photo whose mean level is above this was exposed as if it were day
 
 
-@dataclass
-class Batch:
-    """Samples in the order rendered, paired, photos. All images (N, 3, H, W) RGB in [0, 1]."""
+class RelightDataSection(Section):
+    """Where the pictures are, relative to the data folder, and what a batch is made of.
 
-    frame: Tensor
-    small: Tensor  # the frame as the branch sees it
-    strength: Tensor  # (N,)
-    target: Tensor  # of the rendered and paired samples
-    weight: Tensor  # (paired, 1, H, W): 0 on captions burnt into the pictures
-    nights: Tensor  # real nights for the discriminator, as many as paired and photos
+    Attributes:
+        triples: folder with {day,dusk,night}/train.
+        photos: name pattern of the unpaired photos.
+        tiers: of the pairs.
+        regrade: range of the power that takes back a camera's exposure where it shot night as
+            bright as day.
+        shrink: the branch sees the frame shrunk by this.
+    """
+
+    layout: Literal["relight"] = "relight"
+    triples: str = "synth"
+    pairs: str = "paired/pairs_train.csv"
+    days: str = "day/train"
+    nights: str = "night/train"
+    photos: str = "A_*"
+    tiers: tuple[str, ...] = ("A",)
+    regrade: tuple[float, float] = (2.2, 2.8)
+    licence: str = ""
+    rendered: PositiveInt = 3
+    paired: PositiveInt = 2
+    unpaired: PositiveInt = 2
+    height: PositiveInt = 256
+    width: PositiveInt = 320
+    shrink: float = Field(default=1.6, gt=1)
+    dusk_share: float = Field(default=0.35, ge=0, le=1)
 
 
 class RelightData:
     """All pictures of a recipe in memory, and batches of them by step number."""
 
-    def __init__(self, recipe: Recipe, root: Path) -> None:
-        section = recipe.data
-        self.recipe = recipe
+    def __init__(self, section: RelightDataSection, root: Path, seed: int) -> None:
+        """Read all pictures.
+
+        Raises:
+            DataError: A folder or picture is missing.
+        """
+        self.section, self._seed = section, seed
         self.triples = cameras.Triples.load(root / section.triples)
         self.pairs = cameras.Pairs.load(root / section.pairs, root, section.tiers)
         self.days = _by_source(list_images([root / section.days], section.photos))
         self.nights = _by_source(list_images([root / section.nights], section.photos))
 
-    def counts(self) -> dict[str, int]:
+    @property
+    def images_per_batch(self) -> int:
+        """Return the samples of a batch."""
+        return self.section.rendered + self.section.paired + self.section.unpaired
+
+    def batches_per_epoch(self, world: int) -> int:
+        """Return how many batches see as many photos as there are."""
+        return max(1, sum(map(len, self.days)) // (self.section.unpaired * world))
+
+    def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
+        """Yield batches without end, each made while the one before is trained on."""
+        with ThreadPoolExecutor(1) as loader:
+            numbers = (rank + world * place for place in itertools.count(start))
+            upcoming = loader.submit(self.batch, next(numbers))
+            for number in numbers:
+                batch = upcoming.result()
+                upcoming = loader.submit(self.batch, number)
+                yield batch
+
+    def facts(self) -> dict[str, Any]:
         """Return how many pictures of each kind there are."""
         return {
             "triples": len(self.triples.day),
@@ -52,32 +107,32 @@ class RelightData:
             "nights": sum(map(len, self.nights)),
         }
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step; it depends on the recipe's seed and the step alone."""
-        rng = np.random.default_rng((self.recipe.optimizer.seed, step))
-        sizes = self.recipe.batch
+    def batch(self, number: int) -> dict[str, Tensor]:
+        """Return a batch; it depends on the seed and its number alone."""
+        rng = np.random.default_rng((self._seed, number))
+        sizes = self.section
         samples = [self._rendered(rng) for _ in range(sizes.rendered)]
         paired = [self._paired(rng) for _ in range(sizes.paired)]
-        photos = [self._photo(rng) for _ in range(sizes.photos)]
+        photos = [self._photo(rng) for _ in range(sizes.unpaired)]
         frames = [s[0] for s in samples] + [s[0] for s in paired] + photos
-        strengths = [s[2] for s in samples] + [s[2] for s in paired] + [1.0] * sizes.photos
+        strengths = [s[2] for s in samples] + [s[2] for s in paired] + [1.0] * sizes.unpaired
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
-        return Batch(
-            frame=_to_tensor(frames),
-            small=_to_tensor([resize(f, small_size) for f in frames]),
-            strength=torch.tensor(strengths),
-            target=_to_tensor([s[1] for s in samples] + [s[1] for s in paired]),
-            weight=torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
-            nights=_to_tensor([self._night(rng) for _ in range(sizes.paired + sizes.photos)]),
-        )
+        return {
+            "frame": _to_tensor(frames),
+            "small": _to_tensor([resize(f, small_size) for f in frames]),
+            "strength": torch.tensor(strengths),
+            "target": _to_tensor([s[1] for s in samples] + [s[1] for s in paired]),
+            "weight": torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
+            "nights": _to_tensor([self._night(rng) for _ in range(sizes.paired + sizes.unpaired)]),
+        }
 
     @property
     def _size(self) -> tuple[int, int]:
-        return self.recipe.batch.height, self.recipe.batch.width
+        return self.section.height, self.section.width
 
     def _rendered(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float]:
         index = int(rng.integers(len(self.triples.day)))
-        is_dusk = rng.random() < self.recipe.batch.dusk_share
+        is_dusk = rng.random() < self.section.dusk_share
         target = (self.triples.dusk if is_dusk else self.triples.night)[index]
         images = augment.random_crop([self.triples.day[index], target], self._size, rng)
         if rng.random() < 0.5:
@@ -93,12 +148,12 @@ class RelightData:
         caption = (change < 12) & ((night.min(axis=2) > 200) | (night.max(axis=2) < 12))
         counts = (~caption).astype(np.float32)
         target, strength = self._regrade(night, rng), 1.0
-        if rng.random() < self.recipe.batch.dusk_share:
+        if rng.random() < self.section.dusk_share:
             target, strength = augment.halfway(day, target), 0.5
         return augment.vary_camera(day, rng), target, strength, counts
 
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
-        return augment.darken_exposure(night, self.recipe.data.regrade, rng)
+        return augment.darken_exposure(night, self.section.regrade, rng)
 
     def _photo(self, rng: np.random.Generator) -> Pixels:
         source = self.days[int(rng.integers(len(self.days)))]

@@ -1,0 +1,86 @@
+"""Where a run computes: one device, many, or many machines, by Lightning Fabric.
+
+One process per device. Processes are started by Fabric (`--devices`), by torchrun or by SLURM's
+srun; each of these is recognised by its environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from dayshift.runtime.errors import DayshiftError, UsageError
+from dayshift.train.settings import Precision
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+class DeviceError(DayshiftError):
+    """The device, number of devices or precision that was asked for cannot be had."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a run may use: kind, number per machine, number of machines."""
+
+    kind: Device = "auto"
+    count: int = 1
+    nodes: int = 1
+
+    def process_grid(self) -> tuple[int, int]:
+        """Return processes per machine and machines; torchrun has already decided both."""
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+            return local, world // local
+        return self.count, self.nodes
+
+
+def parse_devices(kind: str, count: int, nodes: int) -> Devices:
+    """Return the devices that the words of a command line name.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    match kind:
+        case "auto" | "cpu" | "gpu":
+            return Devices(kind, count, nodes)
+    raise UsageError(f"got --device {kind!r}, expected auto, cpu or gpu")
+
+
+def open_fabric(devices: Devices, precision: Precision) -> Fabric:
+    """Start this run's processes, or join those that were started, and return the way to them.
+
+    Raises:
+        DeviceError: There is no such device, or not so many, or they cannot compute in `precision`.
+    """
+    has_gpu = torch.cuda.is_available()
+    if devices.kind == "gpu" and not has_gpu:
+        raise DeviceError(
+            f"got --device gpu, but PyTorch {torch.__version__} sees none: install a PyTorch with "
+            "CUDA and check nvidia-smi, or take --device cpu"
+        )
+    on_gpu = has_gpu and devices.kind != "cpu"
+    if precision == "fp16" and not on_gpu:
+        raise DeviceError("got precision fp16, which needs a GPU: take bf16 or fp32 on the CPU")
+    count, nodes = devices.process_grid()
+    if on_gpu and count > torch.cuda.device_count():
+        raise DeviceError(
+            f"got --devices {count}, but there are {torch.cuda.device_count()} GPUs here"
+        )
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        # Modules are never wrapped, since a method calls them as its paper does; see `update`.
+        strategy="ddp" if count * nodes > 1 else "auto",
+        devices=count,
+        num_nodes=nodes,
+        precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision],  # type: ignore[arg-type]
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torch.distributed")
+        fabric.launch()
+    return fabric
