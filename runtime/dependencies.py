@@ -20,6 +20,7 @@ _REMEDY = {
     "tensorrt": _TENSORRT,
     "cuda.bindings": _TENSORRT,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
+    "starlette": _DESKTOP,
     "c2pa": "pip install 'dayshift[provenance]'",
 }
 

@@ -101,10 +101,21 @@ def test_no_display_is_an_error_that_names_other_sinks(
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    done = dayshift_command("run", SYNTHETIC, "-m", tiny_model)
+    done = dayshift_command("run", SYNTHETIC, "display://", "-m", tiny_model)
     assert done.error.startswith("cannot open a window: ")
-    assert "out.mp4" in done.error
+    assert "http://" in done.error
     assert done.code == 1
+
+
+def test_without_a_display_the_stream_is_shown_in_a_browser(
+    dayshift_command: Dayshift, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    done = dayshift_command("run", "synthetic://?size=64x48&frames=3&pace=0", "-m", tiny_model)
+    assert "no window here, so in a browser: " in done.err
+    assert "watch it at http://127.0.0.1:" in done.err
+    assert done.code == 0
 
 
 @pytest.mark.parametrize("verb", ["run", "info"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SINK",
-            help="FILE.mp4, frames://DIR, display://, null://; several are fine.  [default: display://]",
+            help="FILE.mp4, frames://DIR, display://, http://[HOST]:PORT, null://; several are "
+            "fine.  [default: display://, in a browser where there is no display]",
         ),
     ] = None,
     model: Model = "day2night",
@@ -53,6 +55,12 @@ def run(
     duration: Annotated[
         float | None, typer.Option("--duration", metavar="S", help="Stop after S seconds.")
     ] = None,
+    recordings: Annotated[
+        Path,
+        typer.Option(
+            "--recordings", metavar="DIR", help="For what is recorded from the window or the page."
+        ),
+    ] = Path("recordings"),
     provenance: Provenance = True,
     label: Label = False,
     json_to: JsonTo = None,
@@ -65,11 +73,12 @@ def run(
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
     from dayshift.marking import Marking
+    from dayshift.outputs import Stage, open_outputs
     from dayshift.runtime.capture import check_policy, policy_for
+    from dayshift.runtime.control import Control
     from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.model import load
     from dayshift.runtime.pipeline import run_pipeline
-    from dayshift.runtime.sinks import open_sink
     from dayshift.runtime.sources import open_source
 
     check_json_target(json_to)
@@ -88,11 +97,9 @@ def run(
         )
         note(loaded.selection)
         marking = Marking(provenance, label)
-        mark = marking.mark(loaded)
-        outputs = [
-            stack.enter_context(open_sink(uri, size=opened.size, fps=opened.fps, mark=mark))
-            for uri in sinks or ["display://"]
-        ]
+        control = Control()
+        stage = Stage(opened, loaded, model, control, marking.mark(loaded), recordings)
+        outputs = open_outputs(stack, sinks or [], stage, note)
         report = run_pipeline(
             opened,
             loaded,
@@ -101,6 +108,7 @@ def run(
             duration_s=duration,
             on_progress=stack.enter_context(frame_progress(opened.name)),
             compose=marking.compose(),
+            control=control,
         )
     result = report.to_json()
     emit(result, report_rows(result), title=f"dayshift run: {source}", json_to=json_to)

@@ -1,4 +1,4 @@
-"""Where images go: video files, folders, a window, nowhere.
+"""Where images go: video files, folders, a window, a browser, nowhere.
 
 `open_sink` takes what a person types; the classes are in one module per kind.
 """
@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks.base import Sink, StreamStopped
 from dayshift.runtime.uri import Uri, check_options, parse_uri
 
+if TYPE_CHECKING:
+    from dayshift.runtime.web.desk import Desk
+
 __all__ = ["Sink", "StreamStopped", "open_sink"]
 
 _VIDEO_SUFFIXES = frozenset({".mp4", ".m4v"})
-_KINDS = "FILE.mp4, frames://DIR or DIR/, display:// or null://"
+_KINDS = "FILE.mp4, frames://DIR or DIR/, display://, http://[HOST]:PORT or null://"
 
 
 def open_sink(
@@ -25,14 +29,17 @@ def open_sink(
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
     mark: Mark | None = None,
+    desk: Desk | None = None,
 ) -> Sink:
     """Open a sink by its URI or path.
 
     Args:
-        sink: `FILE.mp4`, `DIR/`, `frames://DIR?format=png|jpg`, `display://` or `null://`.
+        sink: `FILE.mp4`, `DIR/`, `frames://DIR?format=png|jpg`, `display://`, `http://[HOST]:PORT`
+            or `null://`.
         size: (width, height) of the images, where known; a video file then takes no other.
         fps: Nominal frames per second of a video file.
         mark: Put into files; None leaves them unmarked.
+        desk: What a browser view shows and turns; by default that of a stream of its own.
 
     Raises:
         UsageError: The URI has an unknown scheme, suffix or option.
@@ -46,6 +53,10 @@ def open_sink(
             from dayshift.runtime.sinks.window import WindowSink
 
             return WindowSink()
+        case "http":
+            from dayshift.runtime.sinks.http import open_http
+
+            return open_http(uri, desk)
         case "null":
             check_options(uri, ())
             from dayshift.runtime.sinks.null import NullSink

@@ -25,7 +25,7 @@ try:
 except ImportError as error:
     raise missing_dependency("cv2", error) from error
 
-_INSTEAD = "write a file instead (out.mp4), or a folder (frames://DIR)"
+_INSTEAD = "see it in a browser (http://), or write a file instead (out.mp4)"
 _STOP_KEYS = frozenset(map(ord, "qQ\x1b"))
 _CONNECT_TIMEOUT_S = 2.0
 # Starting Python, OpenCV and Qt takes half a second; a slow device or network display more.

@@ -448,14 +448,14 @@ def test_without_a_display_the_error_says_what_to_do_instead(
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(SinkError, match=r"cannot open a window: .*; write a file instead"):
+    with pytest.raises(SinkError, match=r"cannot open a window: .*; see it in a browser"):
         open_sink("display://")
 
 
 # Words
 
 
-@pytest.mark.parametrize("uri", ["http://:8080", "v4l2loopback:///dev/video10", "rtsp://host"])
+@pytest.mark.parametrize("uri", ["ftp://host", "rtsp://host"])
 def test_an_unknown_scheme_is_a_usage_error_that_lists_the_known(uri: str) -> None:
     with pytest.raises(UsageError, match=r"no sink has the scheme .*FILE.mp4, frames://DIR"):
         open_sink(uri)

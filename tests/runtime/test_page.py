@@ -1,0 +1,190 @@
+"""The page in a real browser: Chromium, headless, over its DevTools protocol."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("websockets", reason="driving a browser needs the extra `dev`")
+
+from dayshift.benchmarks.chromium import Browser, Tab, find_chromium, open_chromium
+from dayshift.runtime.provenance.verification import verify_file
+from dayshift.runtime.sources import open_source
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="needs chromium: apt-get install chromium"),
+]
+
+# The brightness of the picture that is shown, read back from the page's own canvas.
+LEVEL = """(() => { const c = document.getElementById('picture');
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  let sum = 0; for (let i = 0; i < d.length; i += 4) sum += d[i] + d[i + 1] + d[i + 2];
+  return sum / d.length * 4 / 3; })()"""
+
+
+@dataclass
+class Stream:
+    url: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def stream(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    """`dayshift run` with a page, as a person starts it; other machines may see it."""
+    yield from run(tiny_model, tmp_path_factory.mktemp("kept"), "http://0.0.0.0:0")
+
+
+def run(model: Path, folder: Path, sink: str) -> Iterator[Stream]:
+    words = ["run", "synthetic://?size=320x240&fps=30", sink, "-m", model, "--recordings", folder]
+    command = [sys.executable, "-m", "dayshift", *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = ""
+        while "watch it at " not in line:
+            line = process.stderr.readline()
+            assert line, "the run ended"
+        yield Stream(line.partition("watch it at ")[2].strip(), folder)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(browser: Browser, stream: Stream) -> Iterator[Tab]:
+    opened = browser.new_tab()
+    opened.open(stream.url)
+    opened.wait_for("shown.serial > 2 && told")
+    yield opened
+    assert opened.problems == []
+    opened.open("about:blank")
+    opened.close()
+
+
+def press(tab: Tab, name: str) -> None:
+    tab.evaluate(f"document.getElementById('{name}').click()")
+
+
+def test_the_token_leaves_the_address_bar(tab: Tab, stream: Stream) -> None:
+    assert "?token=" in stream.url
+    assert tab.evaluate("location.search") == ""
+    assert tab.evaluate("document.cookie") == ""  # not for scripts
+
+
+def test_the_picture_is_live_and_the_stream_tells_of_itself(tab: Tab) -> None:
+    before = tab.evaluate("shown.serial")
+    tab.wait_for(f"shown.serial > {before} + 10")
+    assert tab.evaluate("document.getElementById('state').textContent.trim()") == "running"
+    tab.wait_for("document.getElementById('facts').textContent.includes('320x240')")
+    tab.wait_for("document.getElementById('latency').textContent.includes('ms p95')")
+
+
+def test_the_strength_slider_changes_the_picture(tab: Tab) -> None:
+    def turn(strength: float) -> float:
+        tab.evaluate(
+            f"(() => {{ const s = document.getElementById('strength'); s.value = {strength};"
+            " s.dispatchEvent(new Event('input')); })()"
+        )
+        tab.wait_for(f"told.settings.strength === {strength}")
+        before = tab.evaluate("shown.serial")
+        tab.wait_for(f"shown.serial > {before} + 5")
+        return float(tab.evaluate(LEVEL))
+
+    dark, light = turn(1), turn(0)
+    assert abs(light - dark) > 10
+    assert turn(1) == pytest.approx(dark, abs=4)
+
+
+def test_the_split_shows_the_source_on_the_left(tab: Tab) -> None:
+    whole = tab.evaluate(LEVEL)
+    press(tab, "compare")
+    tab.wait_for("!!shown.source")
+    tab.evaluate("setSplit(1)")
+    assert abs(tab.evaluate(LEVEL) - whole) > 5
+    press(tab, "compare")
+
+
+def test_a_recording_is_made_downloaded_plays_and_is_marked(tab: Tab, tmp_path: Path) -> None:
+    tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    press(tab, "record")
+    tab.wait_for("told.settings.is_recording")
+    time.sleep(1.5)
+    press(tab, "record")
+    tab.wait_for("told.recordings.length > 0")
+    tab.wait_for("!!document.querySelector('#recordings a')")
+    name = tab.evaluate("document.querySelector('#recordings a').download")
+    tab.evaluate("document.querySelector('#recordings a').click()")
+    path = tmp_path / name
+    end = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    with open_source(path) as back:
+        assert len(list(iter(back.read, None))) > 3
+    assert verify_file(path).status in ("authentic", "marked")
+
+
+def test_freezing_holds_the_picture(tab: Tab) -> None:
+    press(tab, "freeze")
+    tab.wait_for("told.settings.is_frozen")
+    time.sleep(0.5)
+    first = tab.evaluate(LEVEL)
+    time.sleep(0.5)
+    assert tab.evaluate(LEVEL) == first
+    press(tab, "freeze")
+    tab.wait_for("!told.settings.is_frozen")
+
+
+def test_a_wrong_token_is_refused_and_said(browser: Browser, stream: Stream) -> None:
+    # Another name of the same server: cookies of the other tests do not count there.
+    wrong = stream.url.replace(stream.url.split("/")[2].split(":")[0], "localhost")
+    opened = browser.new_tab()
+    opened.open(wrong[:-4] + "AAAA")
+    opened.wait_for("document.body.textContent.includes('with its token')")
+    opened.close()
+
+
+def test_two_viewers_see_the_stream_while_a_third_stops_reading(stream: Stream, tab: Tab) -> None:
+    host, port = stream.url.split("/")[2].split(":")
+    token = stream.url.partition("?token=")[2]
+    head = f"GET /live.mjpg?token={token} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as stalled, open_chromium() as second:
+        stalled.sendall(head.encode())
+        other = second.new_tab()
+        other.open(stream.url)
+        other.wait_for("shown.serial > 2")
+        delivered = tab.evaluate("told.status.frames_out")
+        before = [one.evaluate("shown.serial") for one in (tab, other)]
+        for one, serial in zip((tab, other), before, strict=True):
+            one.wait_for(f"shown.serial > {serial} + 30")
+        tab.wait_for(f"told.status.frames_out > {delivered} + 30")
+        other.close()
+
+
+@pytest.mark.parametrize(("width", "height", "is_phone"), [(1280, 800, False), (360, 740, True)])
+def test_the_page_fits_the_screen(
+    tab: Tab, tmp_path: Path, width: int, height: int, is_phone: bool
+) -> None:
+    tab.resize(width, height, is_phone=is_phone)
+    time.sleep(0.5)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    record = "document.getElementById('record').getBoundingClientRect()"
+    assert tab.evaluate(f"{record}.bottom < {height}")
+    assert tab.evaluate(f"{record}.height") >= 44
+    tab.screenshot(tmp_path / "page.png")
+    seen = cv2.imread(str(tmp_path / "page.png"))
+    assert seen is not None
+    assert np.asarray(seen).std() > 20
