@@ -2,7 +2,7 @@
 
 `latest` keeps only the newest frame: what comes out is never old, and frames that find no taker are
 dropped. A source that is not live is then played at the speed of its own timestamps. `every` hands
-over all frames and makes the source wait.
+over all frames and makes the source wait. `adaptive` is `latest` here; see `runtime/adaptive.py`.
 
 A thread of its own reads ahead, unless several threads take the frames: then each reads for itself.
 """
@@ -21,7 +21,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.handover import HandOver
 from dayshift.runtime.sources.base import Source
 
-Policy = Literal["latest", "every"]
+Policy = Literal["latest", "every", "adaptive"]
 
 # A few frames are enough to even out decoders and encoders that work in bursts, and at 4K each
 # takes 25 MB.
@@ -84,8 +84,8 @@ class Capture:
             as the policy: on few cores, a thread that reads ahead takes the time of the engine's.
 
     Attributes:
-        policy: The one in use.
-        frames: Where the frames come out. Ending it stops the thread.
+        policy: The one in use, `adaptive` as `latest`.
+        frames: Where the frames come out.
         error: What the source raised in the thread, set before `frames` ends.
     """
 
@@ -117,11 +117,21 @@ class Capture:
         if self._ahead is not None:
             self._thread.start()
 
+    def end(self) -> None:
+        """Read no more frames; those that wait still come out. From any thread or handler."""
+        self.frames.end()
+        self._source.stop()
+
+    def cancel(self) -> None:
+        """Read no more frames and forget those that wait."""
+        self.frames.cancel()
+        self._source.stop()
+
     def __enter__(self) -> Capture:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.frames.cancel()
+        self.cancel()
         if self._thread.ident is not None:
             self._thread.join()
         # Never while the thread reads: Ctrl-C may have ended the join.
@@ -186,9 +196,10 @@ class _Pulled:
         self.end()
 
 
-def policy_for(source: Source, policy: Policy | None) -> Policy:
-    """Return `policy`, or by default `latest` for a live source and `every` for another."""
-    return policy or ("latest" if source.is_live else "every")
+def policy_for(source: Source, policy: Policy | None) -> Literal["latest", "every"]:
+    """Return how frames are handed over: by default `latest` for a live source, else `every`."""
+    chosen = policy or ("latest" if source.is_live else "every")
+    return "every" if chosen == "every" else "latest"
 
 
 def check_policy(policy: str | None) -> Policy | None:
@@ -198,6 +209,6 @@ def check_policy(policy: str | None) -> Policy | None:
         UsageError: There is no such policy.
     """
     match policy:
-        case None | "latest" | "every":
+        case None | "latest" | "every" | "adaptive":
             return policy
-    raise UsageError(f"there is no policy {policy!r}: expected latest or every")
+    raise UsageError(f"there is no policy {policy!r}: expected latest, every or adaptive")

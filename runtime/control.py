@@ -8,7 +8,6 @@ half a change. In the other direction the pipeline publishes a `Status` about on
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from typing import Any
 
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.events import Events
+from dayshift.runtime.listeners import Listeners
 from dayshift.runtime.status import Status
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class Settings:
                 raise UsageError(f"got {name} {value!r}: expected a number from 0 to 1")
 
 
-OnChange = Callable[[Settings], None]
+OnChange = Callable[[Settings], object]
+OnStatus = Callable[[Status], object]
 
 
 class Control:
@@ -74,7 +73,8 @@ class Control:
         self.events = events or Events()
         self._settings = settings or Settings()
         self._status: Status | None = None
-        self._listeners: list[OnChange] = []
+        self._changes: Listeners[Settings] = Listeners()
+        self._statuses: Listeners[Status] = Listeners()
         # Reentrant: a signal handler may stop the stream while its own thread turns a knob.
         self._lock = threading.RLock()
 
@@ -103,12 +103,7 @@ class Control:
             if settings == self._settings:
                 return settings
             self._settings = settings
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            try:
-                listener(settings)
-            except Exception:  # whoever listens must not end the stream
-                _log.exception("a listener failed at a change of settings")
+        self._changes.tell(settings)
         return settings
 
     def request_snapshot(self) -> None:
@@ -123,15 +118,12 @@ class Control:
     def publish(self, status: Status) -> None:
         """Let everyone see how the stream does; called by the pipeline."""
         self._status = status
+        self._statuses.tell(status)
 
     def subscribe(self, listener: OnChange) -> Callable[[], None]:
         """Call `listener` after every change, in the thread that made it; returns its removal."""
-        with self._lock:
-            self._listeners.append(listener)
+        return self._changes.add(listener)
 
-        def unsubscribe() -> None:
-            with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return unsubscribe
+    def subscribe_status(self, listener: OnStatus) -> Callable[[], None]:
+        """Call `listener` with every status, in the pipeline's thread; returns its removal."""
+        return self._statuses.add(listener)

@@ -17,11 +17,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from dayshift.runtime.listeners import Listeners
+
 _log = logging.getLogger("dayshift.stream")
 
 Part = Literal["stream", "source", "engine", "sink", "policy", "control"]
 
 _KEPT_EVENTS = 200
+_KEPT_OUTAGES = 1000
 
 
 class State(str, enum.Enum):
@@ -82,7 +85,22 @@ class Event:
         return {**asdict(self), "state": self.state.value}
 
 
-OnEvent = Callable[[Event], None]
+@dataclass(frozen=True)
+class Outage:
+    """A time without frames, or with an engine that did not translate.
+
+    Attributes:
+        began_at_s: Seconds since the epoch.
+        seconds: How long it lasted.
+        cause: The event that began it, in words.
+    """
+
+    began_at_s: float
+    seconds: float
+    cause: str
+
+
+OnEvent = Callable[[Event], object]
 
 
 class Events:
@@ -90,14 +108,20 @@ class Events:
 
     Every event is logged on `dayshift.stream`, kept among the recent ones, and given to the
     listeners in the thread that tells it. A listener must return soon; what it raises is logged.
+
+    Attributes:
+        outage_count: How often the stream was stalled or reconnecting so far.
     """
 
     def __init__(self, *listeners: OnEvent) -> None:
         # Reentrant: a signal handler may tell an event while its own thread is at it.
         self._lock = threading.RLock()
-        self._listeners = list(listeners)
+        self._listeners = Listeners(*listeners)
         self._recent: deque[Event] = deque(maxlen=_KEPT_EVENTS)
         self._states: dict[tuple[Part, str], State] = {}
+        self._outages: deque[Outage] = deque(maxlen=_KEPT_OUTAGES)
+        self._outage: tuple[float, Event] | None = None
+        self.outage_count = 0
 
     @property
     def state(self) -> State:
@@ -105,6 +129,18 @@ class Events:
         with self._lock:
             states = [state for (part, _), state in self._states.items() if part in _VITAL]
         return max(states, key=_SEVERITY.index, default=State.STARTING)
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """The last outages that are over, oldest first."""
+        with self._lock:
+            return tuple(self._outages)
+
+    @property
+    def outage_s(self) -> float | None:
+        """How long the present outage has lasted; None where there is none."""
+        outage = self._outage
+        return None if outage is None else time.monotonic() - outage[0]
 
     @property
     def recent(self) -> tuple[Event, ...]:
@@ -127,23 +163,21 @@ class Events:
         with self._lock:
             self._states[part, name] = state
             self._recent.append(event)
-            listeners = tuple(self._listeners)
+            self._keep_outages(event)
         _log.log(_LEVELS.get(state, logging.INFO), "%s: %s", part, message, extra={"event": event})
-        for listener in listeners:
-            try:
-                listener(event)
-            except Exception:  # whoever listens must not end the stream
-                _log.exception("a listener failed at the event %r", message)
+        self._listeners.tell(event)
         return event
 
+    def _keep_outages(self, event: Event) -> None:
+        is_out = self.state in (State.STALLED, State.RECONNECTING)
+        if is_out and self._outage is None:
+            self._outage = (time.monotonic(), event)
+            self.outage_count += 1
+        elif not is_out and self._outage is not None:
+            began, first = self._outage
+            self._outage = None
+            self._outages.append(Outage(first.at_s, time.monotonic() - began, first.message))
+
     def subscribe(self, listener: OnEvent) -> Callable[[], None]:
-        """Add a listener; call what is returned to remove it."""
-        with self._lock:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return unsubscribe
+        """Call `listener` at every event to come; call what is returned to remove it."""
+        return self._listeners.add(listener)

@@ -21,6 +21,7 @@ class Frame:
             for it, before it was decoded: latency counts from here.
         pts_s: Its time in the source in seconds, 0 for the first frame; None for images.
         name: The file name it was read from, where every frame is a file.
+        is_placeholder: It stands in for a camera that is away; its image is not a translation.
     """
 
     pixels: Pixels
@@ -28,3 +29,4 @@ class Frame:
     captured_at: float
     pts_s: float | None
     name: str | None = None
+    is_placeholder: bool = False

@@ -49,14 +49,12 @@ class StreamMeter:
         frames_out: Frames delivered.
         frames_repeated: Of those, repeated because the stream was frozen.
         frames_placeholder: Placeholders delivered besides.
-        outages: How often the stream was stalled or reconnecting.
     """
 
     def __init__(self) -> None:
         self.frames_out = 0
         self.frames_repeated = 0
         self.frames_placeholder = 0
-        self.outages = 0
         self._started_at = time.perf_counter()
         self._latency = Samples()
         self._queue_age = Samples()
@@ -99,7 +97,9 @@ class StreamMeter:
                 self._stages[stage].add(time_ms)
         return delivery
 
-    def report(self, *, frames_in: int, size: tuple[int, int], model: Described) -> Report:
+    def report(
+        self, *, frames_in: int, size: tuple[int, int], model: Described, outages: int = 0
+    ) -> Report:
         """Sum up a run that ends now."""
         seconds = time.perf_counter() - self._started_at
         stages = {stage: samples.summarize() for stage, samples in self._stages.items()}
@@ -109,7 +109,7 @@ class StreamMeter:
             frames_dropped=frames_in - self.frames_out,
             frames_repeated=self.frames_repeated,
             frames_placeholder=self.frames_placeholder,
-            outages=self.outages,
+            outages=outages,
             seconds=round(seconds, 3),
             fps=round(self.frames_out / seconds, 3) if seconds > 0 else 0.0,
             latency_ms=_fields(self._latency.summarize(), "p50", "p90", "p95", "p99", "max"),
@@ -159,7 +159,7 @@ class StreamMeter:
             frames_dropped=frames_dropped,
             frames_repeated=self.frames_repeated,
             frames_placeholder=self.frames_placeholder,
-            outages=self.outages,
+            outages=events.outage_count,
             fps_in=round(fps_in, 2),
             fps_out=round(_rate_of(recent), 2),
             frame_age_ms=round((now - captured_at) * 1e3, 1) if captured_at else 0.0,

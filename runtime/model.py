@@ -168,6 +168,11 @@ class Model:
         return self._engines.description
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the form in use has files of."""
+        return tuple(self.spec.form(self.form).files)
+
+    @property
     def strength(self) -> float:
         """How much of the effect: 0 returns the frame unchanged, 1 is the full effect."""
         return self._strength

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dayshift.runtime.capture import Capture, check_policy
 from dayshift.runtime.frame import Frame, Pixels
-from dayshift.runtime.pipeline import Translated, Translator
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.translator import Translated, Translator
 
 
 @dataclass(frozen=True, eq=False)

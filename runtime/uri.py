@@ -12,22 +12,51 @@ from dayshift.runtime.errors import UsageError
 
 # `gst:PIPELINE` has no slashes; two letters at least, so that a drive letter is no scheme.
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
+# What stays on this machine holds no credentials; an @ in a path is a letter like any other.
+_LOCAL = "csi|display|file|frames|null|screen|synthetic|v4l2|v4l2loopback"
+# Up to the last @: people do type passwords with a / or @ in them.
+_USERINFO = re.compile(rf"\b(?!(?:{_LOCAL})://)([a-z][a-z0-9+.-]*://)[^\s'\"<>]*@", re.IGNORECASE)
+_SECRETS = re.compile(
+    r"([?&;\s](?:user|username|usr|login|user-id|user-pw|pass|passwd|password|pwd|pw|auth|secret|sig"
+    r"|signature|(?:[a-z]+[_-]?)?(?:token|key))=)[^&#\s'\"]+",
+    re.IGNORECASE,
+)
+_HIDDEN = r"\1***"
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 _SMALLEST_PX, _LARGEST_PX = 16, 16384
 
 
 @dataclass(frozen=True)
 class Uri:
-    """A URI in its parts; `scheme` is empty and `rest` the whole text for a plain path."""
+    """A URI in its parts; `scheme` is empty and `rest` the whole text for a plain path.
+
+    Attributes:
+        text: For messages: as it was typed, its credentials hidden.
+        scheme: In lower case.
+        rest: What follows the scheme, without the options.
+        options: From the query; of an address in a network from the fragment, since the query
+            belongs to the server.
+        address: As it was typed, credentials included, without the options. Never to be shown.
+    """
 
     text: str
     scheme: str
     rest: str
     options: dict[str, str] = field(default_factory=dict)
+    address: str = field(default="", repr=False)
 
 
-def parse_uri(text: str) -> Uri:
+def redact(text: str) -> str:
+    """Hide user names, passwords and tokens in a text that may hold URIs or pipelines."""
+    return _SECRETS.sub(_HIDDEN, _USERINFO.sub(r"\1***@", text))
+
+
+def parse_uri(text: str, *, opaque: Collection[str] = ()) -> Uri:
     """Take a URI apart; what names an existing file, or has no scheme, is a plain path.
+
+    Args:
+        text: As a person types it.
+        opaque: Schemes whose addresses are not ours to take apart: only a fragment is cut off.
 
     Raises:
         UsageError: The text is empty or its options are not `key=value` pairs.
@@ -37,12 +66,20 @@ def parse_uri(text: str) -> Uri:
     match = _SCHEME.fullmatch(text)
     if match is None or (match["slashes"] is None and Path(text).exists()):
         return Uri(text, "", text)
-    rest, _, query = match["rest"].partition("?")
+    scheme = match["scheme"].lower()
+    mark = "#" if scheme in opaque else "?"
+    if scheme == "gst":
+        return Uri(redact(text), scheme, match["rest"], address=text)
+    rest, _, query = match["rest"].partition(mark)
+    shown = redact(text)
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError as error:
-        raise UsageError(f"cannot read the options of {text!r}: expected ?key=value&...") from error
-    return Uri(text, match["scheme"].lower(), rest, dict(pairs))
+    except ValueError:
+        # The cause is left out: it quotes what may be a password.
+        expected = f"expected {mark}key=value&..."
+        raise UsageError(f"cannot read the options of {shown!r}: {expected}") from None
+    address = f"{match['scheme']}:{match['slashes'] or ''}{rest}"
+    return Uri(shown, scheme, rest, dict(pairs), address)
 
 
 def check_options(uri: Uri, known: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +20,16 @@ from dayshift.cli.options import (
     parse_size_option,
 )
 
+_RATE_KEPT = 0.9
+
 
 def run(
     source: Annotated[
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A camera (0, /dev/video0), video file, image folder or synthetic://?size=1280x720.",
+            help="A camera (0, /dev/video0, csi://0), rtsp:// or http:// address, gst:PIPELINE, "
+            "screen://, video file, image folder or synthetic://?size=1280x720.",
         ),
     ],
     sinks: Annotated[
@@ -48,10 +52,22 @@ def run(
         typer.Option(
             "--policy",
             metavar="P",
-            help="latest drops frames to stay live, every translates all.  "
-            "[default: latest for cameras, every for files]",
+            help="latest drops frames to stay live, every translates all, adaptive gives up "
+            "quality to keep the rate.  [default: latest for cameras, every for files]",
         ),
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            metavar="FPS",
+            min=1,
+            help="Frames per second to keep; exit code 3 where a tenth of them was missing.",
+        ),
+    ] = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin a file or folder again at its end.")
+    ] = False,
     duration: Annotated[
         float | None, typer.Option("--duration", metavar="S", help="Stop after S seconds.")
     ] = None,
@@ -61,30 +77,70 @@ def run(
             "--recordings", metavar="DIR", help="For what is recorded from the window or the page."
         ),
     ] = Path("recordings"),
+    give_up: Annotated[
+        float | None,
+        typer.Option(
+            "--give-up",
+            metavar="S",
+            min=0,
+            help="Fail when a camera is away for S seconds; it is awaited for ever otherwise.",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            help="Append events, and the status of each second, as JSON lines.",
+        ),
+    ] = None,
+    log_frames: Annotated[
+        bool, typer.Option("--log-frames", help="With --log, a line for each frame too.")
+    ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="[HOST:]PORT",
+            help="Serve the status to Prometheus; on this machine only unless HOST says more.",
+        ),
+    ] = None,
     provenance: Provenance = True,
     label: Label = False,
     json_to: JsonTo = None,
 ) -> None:
     """Stream a camera or a video through a model.
 
-    Ctrl-C, or q in the window, ends the stream and completes the files.
+    Ctrl-C, or q in the window, ends the stream and completes the files. A camera that breaks off is
+    awaited, and an engine that fails replaced.
     """
     from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
+    from dayshift.cli.stream_log import stream_log
+    from dayshift.live import load_live, open_live
     from dayshift.marking import Marking
     from dayshift.outputs import Stage, open_outputs
     from dayshift.runtime.capture import check_policy, policy_for
     from dayshift.runtime.control import Control
     from dayshift.runtime.cores import lanes_for
+    from dayshift.runtime.loading import Choice
     from dayshift.runtime.model import load
     from dayshift.runtime.pipeline import run_pipeline
-    from dayshift.runtime.sources import open_source
+    from dayshift.runtime.sinks.group import SinkGroup
+    from dayshift.runtime.telemetry import open_telemetry
+    from dayshift.runtime.uri import redact
 
     check_json_target(json_to)
-    size_wh = parse_size_option(size)
+    size_wh, chosen, control = parse_size_option(size), check_policy(policy), Control()
     with ExitStack() as stack:
-        opened = stack.enter_context(open_source(source, size=size_wh))
+        stack.enter_context(stream_log())
+        on_delivery = stack.enter_context(
+            open_telemetry(control, log=log, every_frame=log_frames, metrics=metrics)
+        )
+        opened = stack.enter_context(
+            open_live(source, control, size=size_wh, loop=loop, policy=chosen, give_up_s=give_up)
+        )
         loaded = stack.enter_context(
             load(
                 model,
@@ -92,23 +148,44 @@ def run(
                 precision=precision,
                 strength=strength,
                 size=opened.size[::-1],
-                lanes=lanes_for(policy_for(opened, check_policy(policy))),
+                lanes=lanes_for(policy_for(opened, chosen)),
             )
         )
         note(loaded.selection)
+        live = stack.enter_context(
+            load_live(
+                Choice(model, backend, precision), control, first=loaded, size=opened.size[::-1]
+            )
+        )
         marking = Marking(provenance, label)
-        control = Control()
         stage = Stage(opened, loaded, model, control, marking.mark(loaded), recordings)
         outputs = open_outputs(stack, sinks or [], stage, note)
+        group = SinkGroup(outputs, control.events)
         report = run_pipeline(
             opened,
-            loaded,
-            outputs,
+            live,
+            [group],
             policy=policy,
+            rate=rate,
             duration_s=duration,
             on_progress=stack.enter_context(frame_progress(opened.name)),
+            on_delivery=on_delivery,
             compose=marking.compose(),
             control=control,
         )
     result = report.to_json()
-    emit(result, report_rows(result), title=f"dayshift run: {source}", json_to=json_to)
+    emit(result, report_rows(result), title=f"dayshift run: {redact(source)}", json_to=json_to)
+    _check_run(group.failures, report.fps, rate)
+
+
+def _check_run(failures: Sequence[Exception], fps: float, rate: float | None) -> None:
+    """Raise what a finished run has to answer for: a sink that was lost, a rate that was missed."""
+    from dayshift.runtime.errors import GateError
+
+    if failures:
+        raise failures[0]
+    if rate is not None and fps < _RATE_KEPT * rate:
+        raise GateError(
+            f"got {fps:.1f} frames/s, expected {rate:g}: a smaller --size, --precision int8 or "
+            "--policy adaptive is faster"
+        )

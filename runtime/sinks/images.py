@@ -48,7 +48,9 @@ class ImageSink(Sink):
         PartialFile(folder / f"000000.{suffix}").discard()
 
     def write(self, image: Pixels, frame: Frame) -> None:
-        """Write an image."""
+        """Write an image; a placeholder is none, and would replace one."""
+        if frame.is_placeholder:
+            return
         path = self._folder / (frame.name or f"{frame.index:06d}.{self._suffix}")
         file = PartialFile(path)
         try:

@@ -9,9 +9,14 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, TypeVar
 
+from dayshift.runtime.errors import SourceError
 from dayshift.runtime.frame import Frame
 
 S = TypeVar("S", bound="Source")
+
+
+class CorruptFrame(SourceError):
+    """One frame could not be decoded; the next may be whole again."""
 
 
 class Source(Protocol):
@@ -35,9 +40,24 @@ class Source(Protocol):
         """Wait for the next frame and return it; None at the end.
 
         Raises:
+            CorruptFrame: This frame is damaged; reading may go on.
             SourceError: The source broke off.
         """
         ...
+
+    def stop(self) -> None:
+        """End a read that waits, from any thread, where the source can; it need not."""
+        return
+
+    def reopen(self) -> Source:
+        """Open the same device or address again, after this one was closed.
+
+        The same is meant by identity: a camera that was unplugged may come back by another number.
+
+        Raises:
+            SourceError: It is not there, or this kind of source has nothing to open again.
+        """
+        raise SourceError(f"{self.name} cannot be opened again: name it anew")
 
     def close(self) -> None:
         """Release the device or file. Safe to call twice; no thread may be reading."""

@@ -10,36 +10,19 @@ from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from dayshift.runtime.cores import allowed_cores
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SourceError
-from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.frame import Frame
 from dayshift.runtime.sources.base import Source
-from dayshift.runtime.sources.resize import fill_size
+from dayshift.runtime.sources.decoded import PixelConverter
 
 try:
     import av
-    from av.video.reformatter import Colorspace, VideoReformatter
 except ImportError as error:
     raise missing_dependency("av", error) from error
-try:
-    import cv2
-except ImportError as error:
-    raise missing_dependency("cv2", error) from error
 
 _EXPECTED = "expected a video file such as an H.264 MP4"
-# FFmpeg gives the counter-clockwise angle by which a frame is to be turned.
-_TURNS = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    -90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    -180: cv2.ROTATE_180,
-}
-# Players read HD video without a colour tag as BT.709; FFmpeg's scaler reads it as BT.601.
-_UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
-_HD_HEIGHT_PX = 720
 
 
 class VideoSource(Source):
@@ -81,13 +64,8 @@ class VideoSource(Source):
         if self._first is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded: {_EXPECTED}")
         self._start_pts = self._first.pts
-        # PyAV before 14.2 does not tell; the frame then stays as it is stored.
-        self._turn = _TURNS.get(getattr(self._first, "rotation", 0))
-        # One scaler for all frames: `to_ndarray(format=...)` sets one up for each (0.5 ms at 720p).
-        self._reformatter = VideoReformatter()
-        upright = self._turn in (None, cv2.ROTATE_180)
-        stored = (self._first.width, self._first.height)
-        self.size = self._asked_size or (stored if upright else stored[::-1])
+        self._converter = PixelConverter(self._first, self._asked_size)
+        self.size = self._converter.size
 
     def read(self) -> Frame | None:
         """Return the next frame.
@@ -101,7 +79,8 @@ class VideoSource(Source):
         if decoded is None:
             self._check_complete()
             return None
-        frame = Frame(self._to_pixels(decoded), self._index, captured_at, self._time_of(decoded))
+        pixels = self._converter.to_pixels(decoded)
+        frame = Frame(pixels, self._index, captured_at, self._time_of(decoded))
         self._index += 1
         return frame
 
@@ -116,16 +95,6 @@ class VideoSource(Source):
             yield from self._container.decode(self._stream)
         except av.error.FFmpegError as error:
             raise SourceError(self._broke_off(f" ({error.strerror})")) from error
-
-    def _to_pixels(self, decoded: av.VideoFrame) -> Pixels:
-        untagged_hd = decoded.colorspace == _UNTAGGED and decoded.height >= _HD_HEIGHT_PX
-        picture = self._reformatter.reformat(
-            decoded, format="bgr24", src_colorspace=Colorspace.ITU709 if untagged_hd else None
-        )
-        pixels = np.asarray(picture.to_ndarray(), np.uint8)
-        if self._turn is not None:
-            pixels = np.asarray(cv2.rotate(pixels, self._turn), np.uint8)
-        return fill_size(pixels, self._asked_size) if self._asked_size else pixels
 
     def _time_of(self, decoded: av.VideoFrame) -> float | None:
         if decoded.pts is not None and self._start_pts is not None and decoded.time_base:

@@ -44,7 +44,7 @@ def test_a_listener_that_fails_hides_the_event_from_nobody(
     heard: list[Event] = []
     Events(fail, heard.append).tell("stream", "s", State.RUNNING, "first image")
     assert len(heard) == 1
-    assert "a listener failed at the event 'first image'" in caplog.text
+    assert "a listener failed at Event" in caplog.text
 
 
 def test_whoever_unsubscribed_hears_no_more() -> None:

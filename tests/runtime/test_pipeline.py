@@ -295,7 +295,7 @@ def test_latest_plays_a_file_at_its_own_speed() -> None:
 
 def test_an_unknown_policy_touches_nothing(tmp_path: Path) -> None:
     source, sink = Watched(street()), Collector()
-    with pytest.raises(UsageError, match=r"no policy 'newest': expected latest or every"):
+    with pytest.raises(UsageError, match=r"no policy 'newest': expected latest, every or adaptive"):
         run_pipeline(source, Halver(), [sink], policy="newest")
     assert (source.closed, sink.ends) == (0, [])
 

@@ -131,8 +131,13 @@ def test_an_error_in_the_model_closes_the_source() -> None:
     ("source", "policy", "error", "complaint"),
     [
         ("nope.mp4", None, SourceError, "no file or folder 'nope.mp4'"),
-        ("http://x", None, UsageError, "no source has the scheme 'http'"),
-        ("synthetic://", "newest", UsageError, "no policy 'newest': expected latest or every"),
+        ("ftp://x", None, UsageError, "no source has the scheme 'ftp'"),
+        (
+            "synthetic://",
+            "newest",
+            UsageError,
+            "no policy 'newest': expected latest, every or adaptive",
+        ),
     ],
 )
 def test_wrong_words_are_raised_when_the_loop_starts(

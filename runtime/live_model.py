@@ -1,0 +1,255 @@
+"""A model that outlives its engine: reopened when it throws, replaced by the next, switched live.
+
+It is a translator like any other: the pipeline need not know. Everything happens on the threads
+that translate, but for the loading of a model that was asked for meanwhile, which has its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+
+from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.backoff import Backoff
+from dayshift.runtime.control import Control
+from dayshift.runtime.errors import BackendError, UsageError
+from dayshift.runtime.events import State
+from dayshift.runtime.frame import Pixels
+from dayshift.runtime.loading import Choice, Load, Loader, OpenModel
+from dayshift.runtime.translator import Translated
+
+_MAX_ATTEMPTS = 8
+# An engine that fails so often in so short a time is not taken again while there is another.
+_FAILURES = 3
+_FAILURES_WITHIN_S = 60.0
+
+
+class LiveModel:
+    """Translates with whatever engine works. At most `lanes` threads at a time.
+
+    Args:
+        first: The model, loaded; closed by this one.
+        choice: What it was loaded by.
+        load_model: Loads it again, or another choice.
+        control: Whose `model` and `precision` are followed; its events are told.
+        backoff: Between attempts to get an engine back; the first is made at once.
+    """
+
+    def __init__(
+        self,
+        first: OpenModel,
+        choice: Choice,
+        load_model: Load,
+        control: Control,
+        *,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._choice = choice
+        self._load = load_model
+        self._control = control
+        self._backoff = backoff or Backoff(first_s=0.2, cap_s=5.0)
+        self._model = first
+        self._size: tuple[int, int] | None = None
+        self._failures: deque[float] = deque(maxlen=_FAILURES)
+        self._loader: Loader | None = None
+        self._mending = threading.Lock()
+
+    @property
+    def lanes(self) -> int:
+        """How many frames it translates at a time."""
+        return self._model.lanes
+
+    @property
+    def name(self) -> str:
+        """The model's own."""
+        return self._model.name
+
+    @property
+    def backend_name(self) -> str:
+        """The engine in use."""
+        return self._model.backend_name
+
+    @property
+    def backend_version(self) -> str:
+        """Its own version."""
+        return self._model.backend_version
+
+    @property
+    def device(self) -> str:
+        """What it runs on."""
+        return self._model.device
+
+    @property
+    def precision_requested(self) -> str:
+        """What was asked for, perhaps "auto"."""
+        return self._model.precision_requested
+
+    @property
+    def precision(self) -> str:
+        """What the engine says it computes in."""
+        return self._model.precision
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the model has files of, and can be switched to."""
+        return self._model.precisions
+
+    @property
+    def cheaper_precision(self) -> str | None:
+        """A faster precision than the one in use; None where this is the fastest."""
+        return "int8" if "int8" in self.precisions and self.precision != "int8" else None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the graph in use."""
+        return self._model.sha256
+
+    @property
+    def strength(self) -> float:
+        """How much of the effect."""
+        return self._model.strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        self._model.strength = value
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Compile for a frame size."""
+        self._size = (height, width)
+        self._model.warm_up(height, width)
+
+    def translate(self, frame: Pixels) -> Translated:
+        """Translate a frame, by another engine where this one fails.
+
+        Raises:
+            UsageError: It is no frame.
+            BackendError: No engine works any more.
+        """
+        self._size = (frame.shape[0], frame.shape[1])
+        with self._mending:
+            self._follow()
+            model = self._model
+        try:
+            return model.translate(frame)
+        except UsageError:
+            raise
+        except Exception as error:  # engines raise what they like
+            with self._mending:
+                if model is self._model:
+                    return self._heal(frame, error)
+            # Another lane has replaced it meanwhile.
+            return self._model.translate(frame)
+
+    def close(self) -> None:
+        """Free the engines. Safe to call twice."""
+        if self._loader is not None:
+            self._loader.leave()
+            self._loader = None
+        self._model.close()
+
+    def __enter__(self) -> LiveModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _heal(self, frame: Pixels, error: Exception) -> Translated:
+        """Translate the frame after all, with a new engine."""
+        self._failures.append(time.perf_counter())
+        self._model.close()
+        candidates = self._candidates()
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            choice = candidates[(attempt - 1) % len(candidates)]
+            wait_s = 0.0 if attempt == 1 else self._backoff.delay_s(attempt - 1)
+            self._tell(
+                State.RECONNECTING,
+                f"{_line(error)}; opening {choice.backend} in {wait_s:.1f} s (attempt {attempt})",
+                attempt=attempt,
+                retry_in_s=wait_s,
+            )
+            if self._control.settings.is_stopping:
+                break
+            time.sleep(wait_s)
+            try:
+                translated = self._replace(choice, frame)
+            except Exception as again:  # the next candidate may work
+                error = again
+                continue
+            self._tell(State.RUNNING, f"{self.backend_name} {self.precision} translates again")
+            return translated
+        raise BackendError(f"no engine works any more: {_line(error)}") from error
+
+    def _candidates(self) -> list[Choice]:
+        """Return what to try: the engine in use, then the others where any is welcome."""
+        same = replace(self._choice, backend=self.backend_name)
+        if self._choice.backend != "auto":
+            return [same]
+        others = [
+            replace(self._choice, backend=name)
+            for name in BACKEND_NAMES
+            if name != self.backend_name
+        ]
+        often = len(self._failures) == _FAILURES
+        if often and self._failures[-1] - self._failures[0] < _FAILURES_WITHIN_S:
+            return [*others, same]
+        return [same, *others]
+
+    def _replace(self, choice: Choice, frame: Pixels) -> Translated:
+        strength = self._model.strength
+        model = self._load(choice)
+        try:
+            model.strength = strength
+            translated = model.translate(frame)
+        except BaseException:
+            model.close()
+            raise
+        if model.backend_name != self.backend_name:
+            self._failures.clear()
+        self._model = model
+        return translated
+
+    def _follow(self) -> None:
+        """Begin to load what is wanted, or take over what has been loaded."""
+        if self._loader is not None:
+            if not self._loader.is_done:
+                return
+            loader, self._loader = self._loader, None
+            self._take_over(loader)
+        settings = self._control.settings
+        wanted = replace(
+            self._choice,
+            model=settings.model or self._choice.model,
+            precision=settings.precision or self._choice.precision,
+        )
+        if wanted != self._choice and self._size is not None:
+            self._control.events.tell(
+                "control", self.name, State.STARTING, f"loading {wanted.model} {wanted.precision}"
+            )
+            self._loader = Loader(wanted, self._load, self._size)
+
+    def _take_over(self, loader: Loader) -> None:
+        if loader.model is None:
+            # What cannot be had is not wanted any more, or it would be tried at every frame.
+            self._control.change(model=str(self._choice.model), precision=self._choice.precision)
+            said = f"kept {self.name} {self.precision}: {_line(loader.error)}"
+            self._control.events.tell("control", self.name, State.FAILED, said)
+            return
+        loader.model.strength = self._model.strength
+        self._model.close()
+        self._model, self._choice = loader.model, loader.choice
+        said = f"switched to {self.name}, {self.backend_name} {self.precision}"
+        self._control.events.tell("control", self.name, State.RUNNING, said)
+
+    def _tell(
+        self, state: State, message: str, *, attempt: int = 0, retry_in_s: float | None = None
+    ) -> None:
+        # One name for all engines: the part is well again when any of them is.
+        self._control.events.tell(
+            "engine", "engine", state, message, attempt=attempt, retry_in_s=retry_in_s
+        )
+
+
+def _line(error: BaseException | None) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

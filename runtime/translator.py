@@ -1,0 +1,40 @@
+"""What a pipeline needs of a model."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dayshift.runtime.frame import Pixels
+from dayshift.runtime.report import Described, Timed
+
+
+class Translated(Timed, Protocol):
+    """A translated frame: uint8 BGR (H, W, 3), and where the time went."""
+
+    @property
+    def image(self) -> Pixels:
+        """The translated pixels."""
+        ...
+
+
+class Translator(Described, Protocol):
+    """Translates frames. It is used by at most `lanes` threads at a time.
+
+    Attributes:
+        strength: How much of the effect, 0 to 1; set before a frame.
+    """
+
+    strength: float
+
+    @property
+    def lanes(self) -> int:
+        """How many frames it translates at a time."""
+        ...
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Compile for a frame size, so that the first frame is as fast as the others."""
+        ...
+
+    def translate(self, frame: Pixels) -> Translated:
+        """Translate a frame, uint8 BGR (H, W, 3)."""
+        ...
