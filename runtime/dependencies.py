@@ -22,6 +22,7 @@ _REMEDY = {
     "prometheus_client": _DESKTOP,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
     "starlette": _DESKTOP,
+    "pyvirtualcam": "pip install 'dayshift[virtualcam]'",
     "c2pa": "pip install 'dayshift[provenance]'",
 }
 

@@ -1,4 +1,4 @@
-"""A window on the screen. q, Esc or closing it ends the stream.
+"""A window on the screen, with the stream's desk under its keys (`keys.py`; h shows them).
 
 The Qt inside OpenCV's wheel aborts the whole process where it finds no display, so nothing here
 calls OpenCV's window functions before `find_display_problem` has found none.
@@ -15,10 +15,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dayshift.runtime.control import Control
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink, StreamStopped
+from dayshift.runtime.sinks.keys import KEYS, turn
+from dayshift.runtime.sinks.view import draw_view
 
 try:
     import cv2
@@ -26,7 +29,7 @@ except ImportError as error:
     raise missing_dependency("cv2", error) from error
 
 _INSTEAD = "see it in a browser (http://), or write a file instead (out.mp4)"
-_STOP_KEYS = frozenset(map(ord, "qQ\x1b"))
+_NO_KEY = 0xFF  # what waitKey gives where none was pressed
 _CONNECT_TIMEOUT_S = 2.0
 # Starting Python, OpenCV and Qt takes half a second; a slow device or network display more.
 _PROBE_TIMEOUT_S = 30.0
@@ -36,17 +39,28 @@ _PROBE = "import cv2; cv2.namedWindow('dayshift'); cv2.destroyAllWindows()"
 class WindowSink(Sink):
     """A window that shows the newest image. Must be written and closed by one thread.
 
+    Args:
+        title: Of the window.
+        control: What the keys turn; one of its own by default.
+        strength: The strength in use, where the control does not say one.
+
     Raises:
         SinkError: There is no display to open a window on.
     """
 
     name = "window"
 
-    def __init__(self, title: str = "dayshift") -> None:
+    def __init__(
+        self, title: str = "dayshift", *, control: Control | None = None, strength: float = 1.0
+    ) -> None:
         problem = find_display_problem()
         if problem is not None:
             raise SinkError(f"cannot open a window: {problem}; {_INSTEAD}")
         self._title = title
+        self._control = control or Control()
+        self._strength = strength
+        self._shows_keys = False
+        self._width = 1
         self._is_shown = False
         self._is_over = False
 
@@ -58,18 +72,39 @@ class WindowSink(Sink):
         """
         if self._is_over:
             return
+        settings = self._control.settings
+        view = draw_view(
+            image,
+            frame.pixels,
+            settings,
+            self._control.status,
+            strength=self._strength if settings.strength is None else settings.strength,
+            keys=KEYS if self._shows_keys else (),
+        )
         if not self._is_shown:
-            height, width = image.shape[:2]
-            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-            cv2.namedWindow(self._title, flags)
-            cv2.resizeWindow(self._title, width, height)
-            self._is_shown = True
-        cv2.imshow(self._title, image)
+            self._open(image)
+        cv2.imshow(self._title, view)
         # waitKey also runs the window's events: without it nothing is drawn.
-        pressed = cv2.waitKey(1) & 0xFF in _STOP_KEYS
+        code = cv2.waitKey(1) & 0xFF
+        key = "" if code == _NO_KEY else chr(code)
+        self._shows_keys ^= key in ("h", "H")
+        pressed = key != "" and turn(key, self._control, strength=self._strength)
         if pressed or not self._is_visible():
             self.close()
             raise StreamStopped
+
+    def _open(self, image: Pixels) -> None:
+        height, self._width = image.shape[:2]
+        flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+        cv2.namedWindow(self._title, flags)
+        cv2.resizeWindow(self._title, self._width, height)
+        cv2.setMouseCallback(self._title, self._drag)
+        self._is_shown = True
+
+    def _drag(self, event: int, x: int, y: int, flags: int, _: object) -> None:
+        """Move the split with the mouse."""
+        if flags & cv2.EVENT_FLAG_LBUTTON and self._control.settings.split is not None:
+            self._control.change(split=min(1.0, max(0.0, x / self._width)))
 
     def close(self) -> None:
         """Close the window."""

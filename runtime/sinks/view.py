@@ -1,0 +1,85 @@
+"""What the window shows around the image: the frame beside it, state and latency, the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dayshift.runtime.control import Settings
+from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.frame import Pixels
+from dayshift.runtime.status import Status
+
+try:
+    import cv2
+except ImportError as error:
+    raise missing_dependency("cv2", error) from error
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_INK, _RED, _WHITE = (235, 235, 235), (90, 90, 255), (255, 255, 255)
+_LINES_IN_HEIGHT = 30  # text in proportion to the picture
+
+
+def draw_view(
+    image: Pixels,
+    source: Pixels,
+    settings: Settings,
+    status: Status | None,
+    *,
+    strength: float,
+    keys: Sequence[tuple[str, str]] = (),
+) -> Pixels:
+    """Return what to show; the image itself where there is nothing to add.
+
+    Args:
+        image: Translated, BGR (H, W, 3); not changed.
+        source: The frame it was made from, left of the split where it has the image's size.
+        settings: Whether there is a split, an overlay, a recording.
+        status: For the overlay.
+        strength: For the overlay.
+        keys: To be listed, each with what it does.
+    """
+    lines = [f"{key:6}{meaning}" for key, meaning in keys]
+    if settings.has_overlay:
+        lines = [*_status_lines(status, strength), *lines]
+    has_split = settings.split is not None and source.shape == image.shape
+    if not (lines or has_split or settings.is_recording):
+        return image
+    view = image.copy()
+    height, width = view.shape[:2]
+    if has_split and settings.split is not None:
+        at = round(settings.split * width)
+        view[:, :at] = source[:, :at]
+        cv2.line(view, (at, 0), (at, height), _WHITE, max(1, height // 360))
+    if lines:
+        _write(view, lines)
+    if settings.is_recording:
+        radius = max(4, height // 60)
+        cv2.circle(view, (width - 3 * radius, 3 * radius), radius, _RED, -1, cv2.LINE_AA)
+    return view
+
+
+def _status_lines(status: Status | None, strength: float) -> list[str]:
+    if status is None:
+        return ["starting"]
+    latency = status.latency_ms
+    return [
+        f"{status.state}  {status.fps_out:.1f} of {status.fps_in:.1f} fps  {status.size}",
+        f"latency {latency.get('p50', 0):.0f} ms, p95 {latency.get('p95', 0):.0f} ms",
+        f"dropped {status.frames_dropped}  outages {status.outages}",
+        f"{status.model} {status.backend} {status.precision}  strength {strength:.0%}",
+    ]
+
+
+def _write(view: Pixels, lines: Sequence[str]) -> None:
+    """Write lines on a darkened part of the picture, in place."""
+    line_height = max(12, view.shape[0] // _LINES_IN_HEIGHT)
+    scale = line_height / 32
+    widths = [cv2.getTextSize(line, _FONT, scale, 1)[0][0] for line in lines]
+    right, bottom = max(widths) + line_height, line_height * (len(lines) + 1) - line_height // 3
+    corner = view[:bottom, :right]
+    corner[:] = np.asarray(cv2.convertScaleAbs(corner, alpha=0.35), np.uint8)
+    for number, line in enumerate(lines, start=1):
+        origin = (line_height // 2, number * line_height)
+        cv2.putText(view, line, origin, _FONT, scale, _INK, 1, cv2.LINE_AA)
