@@ -16,6 +16,7 @@ from dayshift.cli.failure import exit_code_of
 from dayshift.cli.info import info
 from dayshift.cli.models import models
 from dayshift.cli.run import run
+from dayshift.cli.synth import synth
 from dayshift.cli.train import train
 from dayshift.cli.translate import translate
 from dayshift.cli.verify import verify
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, run, translate, train, export, info, models, verify):
+for _verb in (demo, run, translate, train, synth, export, info, models, verify):
     app.command()(_verb)
 
 
