@@ -33,8 +33,9 @@ format: $(VENV)/.dayshift-dev ## bring all files into shape
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
-bench: $(VENV)/.dayshift-dev ## measure the bundled model on this machine
-	@$(VENV)/bin/python -m dayshift.benchmarks $(ARGS)
+bench: $(VENV)/.dayshift-dev ## measure the bundled model beside PyTorch's CycleGAN: writes bench.json, bench.html, bench.md
+	@$(VENV)/bin/dayshift bench day2night resnet_9blocks --json bench.json --plot bench.html \
+		--markdown bench.md $(ARGS)
 
 clean: ## remove builds, caches and the demo's files; keeps the virtual environment
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,9 @@
-"""Benchmarks: the figures that dayshift states, measured on the machine at hand.
+"""Benchmarks: `dayshift bench`, the figures that dayshift states, measured on the machine at hand.
 
-    python -m dayshift.benchmarks [--json FILE]
-
-Run them on a quiet machine. Figures of different machines, or of one at different times, are not
-comparable; what is compared is measured in turn, in one run.
+cases       what is measured: model, backend, precision, size, scenario
+worker      the process of one row; opening, subjects, scenarios, pipelines, loops, eager, peaks
+rounds      processes and what is said to them; session lets them take turns
+rows        what is finally said about a case; statistics, likeness, energy, machine, roofline
+suite       all of it together; crosscheck holds it against the engine's own benchmark
+tables      the report in words; page and plots as HTML, comparison of two, readme's table
 """

@@ -20,7 +20,7 @@ ALLOWED = {
     "train": ("dayshift.train", "dayshift.runtime"),
     "export": ("dayshift.export", "dayshift.train", "dayshift.runtime"),
 }
-VERBS = ("demo", "run", "translate", "train", "export", "info", "models", "verify")
+VERBS = ("demo", "run", "translate", "train", "export", "info", "models", "verify", "bench")
 # What only some layers may import at all.
 TRAINING_LIBRARIES = {"torch", "onnx", "onnxscript", "nncf"}
 

@@ -81,6 +81,18 @@ def train_progress(label: str) -> Iterator[Callable[[TrainProgress], None]]:
         yield show
 
 
+@contextlib.contextmanager
+def bench_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """Show how many turns of a benchmark are done, and what is being measured."""
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            progress.update(task, completed=done, total=total or None, description=what)
+
+        yield show
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
