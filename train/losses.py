@@ -1,13 +1,19 @@
 """Loss terms, as pure functions of tensors.
 
-Images are (N, 3, H, W) RGB in [0, 1] unless a term says otherwise; every term returns a scalar.
+Images are (N, 3, H, W) RGB, in [0, 1] for the terms of relight, in [-1, 1] for those of the
+published methods; every term returns a scalar.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+GanKind = Literal["vanilla", "lsgan", "hinge"]
 
 # Derivative of the square root is bounded by adding this under it: about two of 255 levels.
 _SQRT_FLOOR = 0.008
@@ -21,6 +27,112 @@ def hinge_discriminator(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 def hinge_generator(fake_scores: Tensor) -> Tensor:
     """Return the generator's hinge loss, -E[D(G(x))] (Miyato et al. 2018, equation 17)."""
     return -fake_scores.mean()
+
+
+def discriminator_gan(kind: GanKind, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Return what a discriminator lowers, the real and the fake term added.
+
+    Args:
+        kind: "vanilla" is cross-entropy of the scores as logits (Goodfellow et al. 2014), "lsgan"
+            the squared distance to 1 for real and 0 for fake (Mao et al. 2017), or "hinge".
+        real_scores: of images of the target domain, any shape.
+        fake_scores: of translated images.
+    """
+    real_scores, fake_scores = real_scores.float(), fake_scores.float()
+    match kind:
+        case "vanilla":
+            return (
+                functional.softplus(-real_scores).mean() + functional.softplus(fake_scores).mean()
+            )
+        case "lsgan":
+            return (real_scores - 1).square().mean() + fake_scores.square().mean()
+        case "hinge":
+            return hinge_discriminator(real_scores, fake_scores)
+
+
+def generator_gan(kind: GanKind, fake_scores: Tensor) -> Tensor:
+    """Return what a generator lowers to be taken for real; never the saturating form."""
+    fake_scores = fake_scores.float()
+    match kind:
+        case "vanilla":
+            return functional.softplus(-fake_scores).mean()
+        case "lsgan":
+            return (fake_scores - 1).square().mean()
+        case "hinge":
+            return hinge_generator(fake_scores)
+
+
+def kl_unit_variance(mean: Tensor) -> Tensor:
+    """Return the mean of mu squared: UNIT's KL of N(mu, 1) from N(0, 1), but for the factor 1/2."""
+    return mean.float().square().mean()
+
+
+def kl_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL of N(mean, variance) from N(0, 1): summed over the vector, averaged over the batch.
+
+    Args:
+        mean: (N, length).
+        log_variance: (N, length).
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    terms = 1 + log_variance - mean.square() - log_variance.exp()
+    return -0.5 * terms.sum(1).mean()
+
+
+def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Return L1 between a discriminator's features (Wang et al. 2018, equation 4).
+
+    Summed over layers, averaged over sizes; the last entry of each size is its scores, left out.
+
+    Args:
+        real: what each layer of each size saw in the real images; takes no gradient.
+        fake: the same of the translated ones.
+    """
+    terms = [
+        functional.l1_loss(fake_layer, real_layer.detach())
+        for real_size, fake_size in zip(real, fake, strict=True)
+        for real_layer, fake_layer in zip(real_size[:-1], fake_size[:-1], strict=True)
+    ]
+    return torch.stack(terms).sum() / len(real)
+
+
+def perceptual_l1(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Return SPADE's L1 between VGG19's relu1_1 to relu5_1, weighted 1/32, 1/16, 1/8, 1/4 and 1."""
+    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+    terms = [
+        weight * functional.l1_loss(mine, theirs.detach())
+        for weight, mine, theirs in zip(weights, fake, real, strict=True)
+    ]
+    return torch.stack(terms).sum()
+
+
+def perceptual_instance(real: Tensor, fake: Tensor) -> Tensor:
+    """Return UNIT's squared distance between one layer's features, each instance-normalised.
+
+    Content stays and style goes: the source and its translation are compared.
+    """
+    normalized = functional.instance_norm(fake), functional.instance_norm(real.detach())
+    return functional.mse_loss(*normalized)
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """Return the contrastive loss of patches (Park et al. 2020, equation 3), averaged over them.
+
+    Each patch of the translation is to be nearer to the patch at its place in the source than to
+    the source's other patches, of the same image alone.
+
+    Args:
+        query: (N, patches, length) unit vectors of the translation.
+        key: the same of the source; takes no gradient.
+        temperature: divides the similarities.
+    """
+    query, key = query.float(), key.float().detach()
+    similarity = query @ key.transpose(1, 2)  # (N, patches, patches), the partner on the diagonal
+    n, patches, _ = similarity.shape
+    # The authors' code lists the partner apart and leaves -10 at its place among the others: at
+    # temperature 0.07 at most exp(-128) of the sum, which single precision rounds away.
+    target = torch.arange(patches, device=query.device).repeat(n)
+    return functional.cross_entropy(similarity.flatten(0, 1) / temperature, target)
 
 
 def night_l1(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

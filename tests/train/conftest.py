@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,18 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'dayshift[train]'")
 
+import torch
+
 from dayshift.train.recipe import Recipe
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose more to threads than they gain, on a busy machine by far."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _street(rng: np.random.Generator, height: int = 96, width: int = 128) -> np.ndarray:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
+
 import torch
+from torch.nn import functional
 
 from dayshift.train import losses
 
@@ -42,3 +45,95 @@ def test_a_step_in_gain_is_free_on_an_edge_and_costs_on_a_surface() -> None:
     on_surface = losses.edge_aware_smoothness(gain, flat)
     on_edge = losses.edge_aware_smoothness(gain, edged)
     assert on_surface > 100 * on_edge
+
+
+class TestGan:
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 0.5])
+
+    def test_vanilla_is_cross_entropy_of_logits(self) -> None:
+        bce = functional.binary_cross_entropy_with_logits
+        expected = bce(self.real, torch.ones(2)) + bce(self.fake, torch.zeros(2))
+        assert torch.isclose(losses.discriminator_gan("vanilla", self.real, self.fake), expected)
+        expected = bce(self.fake, torch.ones(2))
+        assert torch.isclose(losses.generator_gan("vanilla", self.fake), expected)
+
+    def test_least_squares_by_hand(self) -> None:
+        # real: (1 + 1) / 2, fake: (1 + 0.25) / 2; to fool: (4 + 0.25) / 2
+        assert losses.discriminator_gan("lsgan", self.real, self.fake) == 1 + 0.625
+        assert losses.generator_gan("lsgan", self.fake) == 2.125
+
+    def test_hinge_by_hand(self) -> None:
+        # real: (0 + 1) / 2, fake: (0 + 1.5) / 2; to fool: (1 - 0.5) / 2
+        assert losses.discriminator_gan("hinge", self.real, self.fake) == 0.5 + 0.75
+        assert losses.generator_gan("hinge", self.fake) == 0.25
+
+
+def test_kl_terms_agree_with_torchs_distributions() -> None:
+    mean, log_variance = torch.randn(3, 5), torch.randn(3, 5)
+    q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    p = torch.distributions.Normal(torch.zeros(3, 5), torch.ones(3, 5))
+    divergence = torch.distributions.kl_divergence(q, p).sum(1).mean()
+    assert torch.isclose(losses.kl_normal(mean, log_variance), divergence, atol=1e-5)
+    unit = torch.distributions.Normal(mean, torch.ones(3, 5))
+    expected = 2 * torch.distributions.kl_divergence(unit, p).mean()
+    assert torch.isclose(losses.kl_unit_variance(mean), expected, atol=1e-5)
+
+
+def test_feature_matching_adds_layers_averages_sizes_and_leaves_the_scores_out() -> None:
+    def size(*levels: float) -> list[torch.Tensor]:
+        return [torch.full((1, 2, 3, 3), float(level)) for level in levels]
+
+    real = [size(0, 0, 0), size(0, 0, 0)]
+    fake = [size(1, 2, 100), size(3, 4, 100)]
+    assert losses.feature_matching(real, fake) == (1 + 2 + 3 + 4) / 2
+
+
+def test_perceptual_l1_weighs_deep_layers_most() -> None:
+    real = [torch.zeros(1, 2, 2, 2) for _ in range(5)]
+    for layer, weight in enumerate((1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)):
+        fake = [feature.clone() for feature in real]
+        fake[layer] += 2
+        assert losses.perceptual_l1(real, fake) == 2 * weight
+
+
+def test_perceptual_instance_sees_content_and_not_style() -> None:
+    features = torch.rand(1, 4, 8, 8)
+    style = torch.tensor([2.0, 3.0, 0.5, 1.0])[:, None, None]
+    assert losses.perceptual_instance(features, features * style + style) < 1e-3
+    # Two independent fields, each of variance 1: E(x - y)^2 = 2.
+    noise = torch.randn(2, 4, 32, 32)
+    assert abs(float(losses.perceptual_instance(noise[:1], noise[1:])) - 2) < 0.2
+
+
+class TestPatchNce:
+    def test_by_hand(self) -> None:
+        # Two patches: similarities [[1, 0], [0.6, 0.8]], temperature 0.5.
+        key = torch.eye(2)[None]
+        query = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
+        first = -math.log(math.exp(2) / (math.exp(2) + math.exp(0)))
+        second = -math.log(math.exp(1.6) / (math.exp(1.2) + math.exp(1.6)))
+        loss = losses.patch_nce(query, key, 0.5)
+        assert math.isclose(float(loss), (first + second) / 2, rel_tol=1e-6)
+
+    def test_is_the_authors_form_with_the_partner_listed_apart(self) -> None:
+        torch.manual_seed(0)
+        query = functional.normalize(torch.randn(3, 7, 5), dim=-1)
+        key = functional.normalize(torch.randn(3, 7, 5), dim=-1)
+        positive = (query * key).sum(-1).reshape(-1, 1)
+        negative = torch.bmm(query, key.transpose(1, 2))
+        negative.masked_fill_(torch.eye(7, dtype=torch.bool)[None], -10.0)
+        logits = torch.cat([positive, negative.reshape(-1, 7)], 1) / 0.07
+        expected = functional.cross_entropy(logits, torch.zeros(21, dtype=torch.long))
+        assert torch.isclose(losses.patch_nce(query, key), expected, rtol=1e-6)
+
+    def test_negatives_are_of_the_same_image_alone(self) -> None:
+        image = functional.normalize(torch.randn(1, 6, 4), dim=-1)
+        twice = torch.cat([image, image])
+        alone, doubled = losses.patch_nce(image, image), losses.patch_nce(twice, twice)
+        assert torch.isclose(alone, doubled, atol=1e-6)
+
+    def test_the_key_takes_no_gradient(self) -> None:
+        query, key = (torch.rand(1, 4, 3, requires_grad=True) for _ in range(2))
+        losses.patch_nce(query, key).backward()  # type: ignore[no-untyped-call]
+        assert query.grad is not None
+        assert key.grad is None

@@ -17,9 +17,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from dayshift.train.networks.presets import build_network
 
 Batch = Mapping[str, Tensor]
 """What the data gives: "a", "b": float32 (N, 3, H, W) RGB in [-1, 1]; "labels", "instances": int64
@@ -78,6 +81,40 @@ class NetworkChoice(Section):
 
     name: str
     settings: dict[str, JsonValue] = {}
+
+    def build(self, **defaults: JsonValue) -> nn.Module:
+        """Return the network with fresh weights; `defaults` give way to `settings`.
+
+        Raises:
+            UsageError: There is no such preset or setting.
+        """
+        return build_network(self.name, **{**defaults, **self.settings})
+
+
+class Adam(Section):
+    """Adam (Kingma & Ba 2015); the defaults are those of Pix2Pix, CycleGAN and CUT."""
+
+    lr: PositiveFloat = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+    def build(self, *modules: nn.Module) -> torch.optim.Adam:
+        """Return the optimizer of these modules' parameters; what they share is taken once."""
+        parameters = dict.fromkeys(p for module in modules for p in module.parameters())
+        return torch.optim.Adam(
+            parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay
+        )
+
+
+class Stateless:
+    """A method that keeps nothing between steps besides weights and optimizers."""
+
+    def extra_state(self) -> State:
+        """Return nothing."""
+        return {}
+
+    def load_extra_state(self, state: State) -> None:
+        """Load nothing."""
 
 
 class LinearDecay(Section):

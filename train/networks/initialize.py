@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import nn
 
+from dayshift.train.networks.gain_light import GainLight
 from dayshift.train.networks.spectral import SpectralConv2d
 
 Initialization = Literal["normal", "xavier", "kaiming"]
@@ -19,8 +20,11 @@ def initialize(module: nn.Module, kind: Initialization) -> None:
     Args:
         module: changed in place. Batch norm's weights become N(1, 0.02).
         kind: "normal" is N(0, 0.02) (Pix2Pix, CycleGAN, UNIT's discriminator), "xavier" is Glorot's
-            times 0.02 (CUT, SPADE), "kaiming" is He's by fan-in (UNIT's generator).
+            times 0.02 (CUT, SPADE), "kaiming" is He's by fan-in (UNIT's generator). A GainLight
+            keeps its own start, from which the first gradients see a picture.
     """
+    if isinstance(module, GainLight):
+        return
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             weight = part.weight_orig if isinstance(part, SpectralConv2d) else part.weight

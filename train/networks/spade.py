@@ -30,8 +30,7 @@ class SpadeConfig:
         width: channels of the last block; the first has sixteen times as many.
         upsampling: steps up: "normal" 5 for 256x256, "more" 6, "most" 7 with one more block.
         latent: length of the style vector z; 0 starts from the label map in its place.
-        latent_size: (height, width) of the first feature map, needed with z alone: the image's
-            size divided by 2 ** steps.
+        size: (height, width) of the images; with z no other is taken, without z it says nothing.
     """
 
     label_planes: PositiveInt = 36
@@ -39,12 +38,24 @@ class SpadeConfig:
     width: PositiveInt = 64
     upsampling: Literal["normal", "more", "most"] = "more"
     latent: NonNegativeInt = 0
-    latent_size: tuple[PositiveInt, PositiveInt] = (4, 8)
+    size: tuple[PositiveInt, PositiveInt] = (256, 512)
 
     @property
     def steps(self) -> int:
         """How often height and width are doubled."""
         return {"normal": 5, "more": 6, "most": 7}[self.upsampling]
+
+    @property
+    def first_size(self) -> tuple[int, int]:
+        """Height and width of the first feature map of images of `size`."""
+        h, w = self.size
+        return h // 2**self.steps, w // 2**self.steps
+
+    def __post_init__(self) -> None:
+        multiple = 2**self.steps
+        if self.latent and any(side % multiple for side in self.size):
+            h, w = self.size
+            raise ValueError(f"got size {w}x{h}, expected multiples of {multiple}")
 
 
 class SpadeGenerator(nn.Module):
@@ -55,7 +66,7 @@ class SpadeGenerator(nn.Module):
         self.config = config or SpadeConfig()
         width, planes = self.config.width, self.config.label_planes
         if self.config.latent:
-            h, w = self.config.latent_size
+            h, w = self.config.first_size
             self.fc: nn.Module = nn.Linear(self.config.latent, 16 * width * h * w)
         else:
             self.fc = nn.Conv2d(planes, 16 * width, 3, padding=1)
@@ -109,8 +120,8 @@ class SpadeGenerator(nn.Module):
         if not self.config.latent:
             first: Tensor = self.fc(functional.interpolate(labels, size=(h, w)))
             return first
-        if (h, w) != tuple(self.config.latent_size):
-            expected_h, expected_w = (side * self.multiple for side in self.config.latent_size)
+        if (h, w) != self.config.first_size:
+            expected_h, expected_w = self.config.size
             raise NetworkInputError(
                 f"got labels of {labels.shape[-1]}x{labels.shape[-2]}, but a SPADE generator with "
                 f"a style vector takes only the size it was made for, {expected_w}x{expected_h}"
