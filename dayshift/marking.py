@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.model import Model
 from dayshift.runtime.pipeline import Compose
 from dayshift.runtime.provenance.mark import Mark, mark_of
@@ -25,13 +26,32 @@ class Marking:
         """Return the mark of what the model makes as it is set now; None where none is wanted."""
         return mark_of(model.spec.name, model) if self.has_provenance else None
 
-    def compose(self) -> Compose | None:
-        """Return what draws the label; None where none is wanted."""
-        if not self.has_label:
-            return None
-        from dayshift.runtime.provenance.label import VisibleLabel
+    def compose(self, *, is_stabilised: bool = False) -> Compose | None:
+        """Return what makes the image of one stream or video to be saved or shown; None: nothing.
 
-        return VisibleLabel()
+        Args:
+            is_stabilised: Take the flicker out before the label goes on.
+        """
+        steps: list[Compose] = []
+        if is_stabilised:
+            from dayshift.runtime.stabiliser import Stabiliser
+
+            steps.append(Stabiliser())
+        if self.has_label:
+            from dayshift.runtime.provenance.label import VisibleLabel
+
+            steps.append(VisibleLabel())
+        return None if not steps else _Chain(tuple(steps))
+
+
+@dataclass(frozen=True)
+class _Chain:
+    steps: tuple[Compose, ...]
+
+    def __call__(self, frame: Frame, image: Pixels) -> Pixels:
+        for step in self.steps:
+            image = step(frame, image)
+        return image
 
 
 DEFAULT_MARKING = Marking()

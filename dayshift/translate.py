@@ -35,6 +35,7 @@ def translate_files(
     *,
     overwrite: bool = False,
     marking: Marking = DEFAULT_MARKING,
+    is_stabilised: bool = False,
     on_file: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Outcome:
@@ -45,6 +46,7 @@ def translate_files(
         model: Translates the frames.
         overwrite: Do again what is there already.
         marking: How results are marked as translated.
+        is_stabilised: Take flicker out of videos.
         on_file: Called with the name of each file before it is translated.
         on_progress: Called with the frames done and expected of the file at work.
 
@@ -68,7 +70,7 @@ def translate_files(
                     job.result,
                     model,
                     mark=marking.mark(model),
-                    compose=marking.compose(),
+                    compose=marking.compose(is_stabilised=is_stabilised),
                     on_progress=on_progress,
                 )
                 outcome.frames += report.frames_out

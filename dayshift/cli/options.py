@@ -44,6 +44,13 @@ Provenance = Annotated[
         help="Mark saved files as AI-translated, in their metadata; dayshift verify reads it.",
     ),
 ]
+Stabilise = Annotated[
+    bool,
+    typer.Option(
+        "--stabilise",
+        help="Take flicker out of what a model without a memory makes of a video, by optical flow.",
+    ),
+]
 Label = Annotated[
     bool, typer.Option("--label", help="Write AI-translated into a corner of every image.")
 ]

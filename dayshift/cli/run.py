@@ -16,6 +16,7 @@ from dayshift.cli.options import (
     Model,
     Precision,
     Provenance,
+    Stabilise,
     Strength,
     parse_size_option,
 )
@@ -105,6 +106,7 @@ def run(
             help="Serve the status to Prometheus; on this machine only unless HOST says more.",
         ),
     ] = None,
+    stabilise: Stabilise = False,
     provenance: Provenance = True,
     label: Label = False,
     json_to: JsonTo = None,
@@ -170,7 +172,7 @@ def run(
             duration_s=duration,
             on_progress=stack.enter_context(frame_progress(opened.name)),
             on_delivery=on_delivery,
-            compose=marking.compose(),
+            compose=marking.compose(is_stabilised=stabilise),
             control=control,
         )
     result = report.to_json()

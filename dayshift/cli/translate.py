@@ -15,6 +15,7 @@ from dayshift.cli.options import (
     Model,
     Precision,
     Provenance,
+    Stabilise,
     Strength,
 )
 
@@ -36,6 +37,7 @@ def translate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Translate again what is in DIR already.")
     ] = False,
+    stabilise: Stabilise = False,
     provenance: Provenance = True,
     label: Label = False,
     json_to: JsonTo = None,
@@ -73,6 +75,7 @@ def translate(
                 loaded,
                 overwrite=overwrite,
                 marking=Marking(provenance, label),
+                is_stabilised=stabilise,
                 on_file=on_file,
                 on_progress=on_progress,
             )
