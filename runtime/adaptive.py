@@ -20,6 +20,7 @@ from dayshift.runtime.translator import Translated, Translator
 _OVERLOAD = 0.95  # of the time that a frame may take: a step down
 _MARGIN = 0.7  # of it, as estimated for the step above: a step up
 _LOOK_S = 1.0
+_LOOK_EVERY_S = 0.25
 _LOOK_FRAMES = 3
 _FIRST_TRY_S, _LAST_TRY_S = 5.0, 120.0
 _SMALLEST_PX = 16
@@ -88,6 +89,7 @@ class Governor:
         self._position = 0
         self._work: deque[tuple[float, float]] = deque(maxlen=512)
         self._ignored = 0
+        self._looked_at = float("-inf")
         self._changed_at: float | None = None
         self._rose_at: float | None = None
         self._try_after_s = _FIRST_TRY_S
@@ -127,6 +129,9 @@ class Governor:
         self._work.append((now, work_s))
         if now - self._work[0][0] < _LOOK_S or len(self._work) < _LOOK_FRAMES:
             return None
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return None
+        self._looked_at = now
         while len(self._work) > _LOOK_FRAMES and now - self._work[0][0] > 2 * _LOOK_S:
             self._work.popleft()
         # One late frame is the machine's, not the step's.

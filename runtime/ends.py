@@ -74,7 +74,9 @@ def interrupt_stops(interrupt: Callable[[], bool]) -> Iterator[None]:
 
     def stop(number: int, stack: FrameType | None) -> None:
         handler = previous[signal.Signals(number)]
-        if not interrupt() and callable(handler):
+        is_again = not interrupt()
+        # SIGTERM is only ever a wish: `timeout` sends it twice, to the process and to its group.
+        if is_again and number == signal.SIGINT and callable(handler):
             handler(number, stack)
 
     handled = {number: handler for number, handler in previous.items() if callable(handler)}

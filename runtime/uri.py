@@ -41,7 +41,7 @@ class Uri:
 
     text: str
     scheme: str
-    rest: str
+    rest: str = field(repr=False)
     options: dict[str, str] = field(default_factory=dict)
     address: str = field(default="", repr=False)
 

@@ -30,6 +30,7 @@ USER, PASSWORD = "DAYSHIFT_SOURCE_USER", "DAYSHIFT_SOURCE_PASSWORD"
 _OPEN_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 5.0
 # What arrives is decoded at once: FFmpeg would otherwise hold frames back to even out the network.
+# Not for HTTP: of a file, `nobuffer` throws away what was read to find out what it is.
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "0"}
 
 
@@ -85,7 +86,7 @@ class NetworkSource(Source):
             return av.open(
                 self._address.url,
                 format=self._address.format,
-                options={**_LOW_DELAY, **self._address.options},
+                options=self._address.options,
                 timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S),
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -192,11 +193,11 @@ def network_address(
     """
     scheme = url.partition(":")[0].lower()
     is_rtsp = scheme in ("rtsp", "rtsps")
-    ffmpeg: dict[str, str] = {}
+    ffmpeg = {} if scheme in ("http", "https") else dict(_LOW_DELAY)
     if is_rtsp:
         # UDP loses packets in most networks, and a lost packet is a torn picture until the next
         # key frame.
-        ffmpeg = {"rtsp_transport": transport}
+        ffmpeg["rtsp_transport"] = transport
         ffmpeg["timeout"] = str(int(_READ_TIMEOUT_S * 1e6))
     return Address(shown, _with_credentials(url, environment), None, ffmpeg, is_rtsp)
 
