@@ -9,10 +9,10 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --co
 REQUIREMENTS = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench clean
+.PHONY: help demo install test test-gpu lint format bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) OUT=folder of the demo's files, ARGS=more words for pytest or bench"
 
 demo: $(VENV)/.dayshift-demo ## turn the bundled day clip to night: writes demo.mp4, demo.png, demo.json (no torch)
@@ -22,6 +22,10 @@ install: $(VENV)/.dayshift-dev ## install everything for development, PyTorch in
 
 test: $(VENV)/.dayshift-dev ## run the tests
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-gpu: $(VENV)/.dayshift-dev ## run the tests that need an NVIDIA GPU, with TensorRT from the extra or from JetPack
+	@$(VENV)/bin/python -c 'import tensorrt, cuda.bindings' 2>/dev/null || $(PIP) --editable '.[tensorrt]'
+	@$(VENV)/bin/python -m pytest -m gpu $(ARGS)
 
 lint: $(VENV)/.dayshift-dev ## check format, style and types
 	$(VENV)/bin/ruff format --check

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dayshift.runtime.errors import (
     BackendError,
+    CacheError,
     DayshiftError,
     GateError,
     MissingDependency,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "CacheError",
     "DayshiftError",
     "GateError",
     "MissingDependency",

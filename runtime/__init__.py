@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dayshift.runtime.errors import (
     BackendError,
+    CacheError,
     DayshiftError,
     GateError,
     MissingDependency,
@@ -51,6 +52,7 @@ _MODULE_OF = {
 __all__ = [
     "Backend",
     "BackendError",
+    "CacheError",
     "DayshiftError",
     "Frame",
     "GateError",

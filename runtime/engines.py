@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,8 +21,8 @@ from dayshift.runtime.backends import (
 )
 from dayshift.runtime.choice import Setup
 from dayshift.runtime.errors import BackendError, DayshiftError
-from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan
-from dayshift.runtime.spec import MapsForm, ModelSpec, read_graph
+from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, full_shapes
+from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
 
 _KEPT_SIZES = 4
 
@@ -36,12 +37,16 @@ class Building:
 
     Attributes:
         options: How to build; None takes the best engine there is, else builds with the defaults.
+        smallest: (height, width) of the least frames, and
+        largest: of the greatest, that one engine is to take; by default each size has its own.
         on_progress: Told of the build, perhaps from another thread; what it raises ends the build.
         in_background: Run on another backend meanwhile, where one works, and swap when it is ready.
         on_change: Told in one line when the swap was made, or will not be, from another thread.
     """
 
     options: BuildOptions | None = None
+    smallest: tuple[int, int] | None = None
+    largest: tuple[int, int] | None = None
     on_progress: OnBuildProgress = _say_nothing
     in_background: bool = False
     on_change: Callable[[str], None] = _say_nothing
@@ -127,9 +132,23 @@ class Engines:
             shapes,
             self.setup.precision,
             lanes=self._lanes,
-            options=self._building.options,
+            options=options_for(self._spec.form(self.setup.form), self._building),
             on_progress=self._building.on_progress,
         )
+
+
+def options_for(form: FullForm | MapsForm, building: Building) -> BuildOptions | None:
+    """Return what TensorRT is asked for, with the ends of a range as shapes.
+
+    Raises:
+        UsageError: The form does not take frames of these sizes.
+    """
+    ends = (building.smallest, building.largest)
+    if not isinstance(form, FullForm) or ends == (None, None):
+        return building.options
+    smallest, largest = (None if end is None else full_shapes(form, end) for end in ends)
+    options = building.options or BuildOptions()
+    return dataclasses.replace(options, smallest=smallest, largest=largest)
 
 
 class Upgrade:

@@ -183,9 +183,9 @@ class LiveModel:
 
     def _candidates(self) -> list[Choice]:
         """Return what to try: the engine in use, then the others where any is welcome."""
-        same = replace(self._choice, backend=self.backend_name)
         if self._choice.backend != "auto":
-            return [same]
+            return [self._choice]
+        same = replace(self._choice, backend=self.backend_name)
         others = [
             replace(self._choice, backend=name)
             for name in BACKEND_NAMES

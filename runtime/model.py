@@ -163,6 +163,11 @@ class Model:
         return self._engines.precision
 
     @property
+    def artifact(self) -> Path | None:
+        """Where the engine in use lies in the private cache; None where none is kept."""
+        return self._engines.first.artifact
+
+    @property
     def selection(self) -> str:
         """One line on what was chosen and why."""
         return self._engines.description

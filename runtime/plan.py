@@ -65,8 +65,7 @@ class FullPlan:
     def __init__(self, form: FullForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
         self._padded = _graph_size(form, size)
         self._inputs = _label_inputs if form.input == "labels" else _inputs
-        channels = () if form.input == "labels" else (3,)
-        blank = self._inputs(np.zeros((*self._padded, *channels), np.uint8), 1.0)
+        blank = _blank(form, self._padded)
         self.backend = _open_checked(open_graph, blank, (1, *self._padded, 3), ("image",))
 
     def translate(self, frame: Pixels, strength: float) -> Translation:
@@ -146,6 +145,22 @@ class Lanes:
         for plan in plans:
             plan.backend.close()
             self._free.put(plan)
+
+
+def full_shapes(form: FullForm, size: tuple[int, int]) -> Shapes:
+    """Return the shape of every input that the graph is given for frames of `size`.
+
+    Raises:
+        UsageError: The form has a fixed size, and frames of `size` do not fit into it.
+    """
+    return {name: array.shape for name, array in _blank(form, _graph_size(form, size)).items()}
+
+
+def _blank(form: FullForm, padded: tuple[int, int]) -> dict[str, Array]:
+    """Return inputs without content, of what the form reads."""
+    if form.input == "labels":
+        return _label_inputs(np.zeros(padded, np.uint8), 1.0)
+    return _inputs(np.zeros((*padded, 3), np.uint8), 1.0)
 
 
 def _graph_size(form: FullForm, size: tuple[int, int]) -> tuple[int, int]:

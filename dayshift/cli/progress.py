@@ -14,7 +14,9 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -22,6 +24,7 @@ from rich.text import Text
 from dayshift.runtime.pipeline import OnProgress
 
 if TYPE_CHECKING:
+    from dayshift.runtime.backends import BuildProgress, OnBuildProgress
     from dayshift.train.meter import Progress as TrainProgress
 
 
@@ -33,6 +36,27 @@ def frame_progress(label: str) -> Iterator[OnProgress]:
 
         def show(done: int, expected: int | None) -> None:
             progress.update(task, completed=done, total=expected)
+
+        yield show
+
+
+@contextlib.contextmanager
+def build_progress(label: str = "building the engine") -> Iterator[OnBuildProgress]:
+    """Show how far TensorRT's build is; nothing where there is none."""
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[phase]}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        task = progress.add_task(label, total=1.0, phase="", visible=False)
+
+        def show(now: BuildProgress) -> None:
+            progress.update(task, completed=now.fraction, phase=now.phase[:40], visible=True)
 
         yield show
 

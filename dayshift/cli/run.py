@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from dayshift.cli.options import (
     Strength,
     parse_size_option,
 )
+
+if TYPE_CHECKING:
+    from dayshift.runtime.control import Control
 
 _RATE_KEPT = 0.9
 
@@ -127,7 +130,7 @@ def run(
     from dayshift.runtime.control import Control
     from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.loading import Choice
-    from dayshift.runtime.model import load
+    from dayshift.runtime.model import Building, load
     from dayshift.runtime.pipeline import run_pipeline
     from dayshift.runtime.sinks.group import SinkGroup
     from dayshift.runtime.telemetry import open_telemetry
@@ -151,6 +154,7 @@ def run(
                 strength=strength,
                 size=opened.size[::-1],
                 lanes=lanes_for(policy_for(opened, chosen)),
+                building=Building(in_background=True, on_change=_teller(control)),
             )
         )
         note(loaded.selection)
@@ -178,6 +182,16 @@ def run(
     result = report.to_json()
     emit(result, report_rows(result), title=f"dayshift run: {redact(source)}", json_to=json_to)
     _check_run(group.failures, report.fps, rate)
+
+
+def _teller(control: Control) -> Callable[[str], None]:
+    """Return what tells a change of engine among the stream's events."""
+    from dayshift.runtime.events import State
+
+    def tell(line: str) -> None:
+        control.events.tell("engine", "engine", State.RUNNING, line)
+
+    return tell
 
 
 def _check_run(failures: Sequence[Exception], fps: float, rate: float | None) -> None:

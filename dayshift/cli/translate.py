@@ -49,24 +49,27 @@ def translate(
     would become one result are refused, and so is a result over an input. Sound is not copied.
     """
     from dayshift.cli.output import check_json_target, emit, note
-    from dayshift.cli.progress import file_progress
+    from dayshift.cli.progress import build_progress, file_progress
     from dayshift.jobs import plan_jobs
     from dayshift.marking import Marking
     from dayshift.runtime.cores import lanes_for
-    from dayshift.runtime.model import load
+    from dayshift.runtime.model import Building, load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.translate import translate_files
 
     check_json_target(json_to)
     jobs = plan_jobs(inputs, out)
     make_folder(out)
-    with load(
-        model,
-        backend=backend,
-        precision=precision,
-        strength=strength,
-        lanes=lanes_for("every"),
-    ) as loaded:
+    with build_progress() as on_build:
+        opened = load(
+            model,
+            backend=backend,
+            precision=precision,
+            strength=strength,
+            lanes=lanes_for("every"),
+            building=Building(on_progress=on_build),
+        )
+    with opened as loaded:
         note(loaded.selection)
         started_at = time.perf_counter()
         with file_progress(len(jobs)) as (on_file, on_progress):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -57,12 +58,14 @@ class Backend(Protocol):
         version: The engine's own version.
         device: What it runs on, for example "CPU".
         precision: What the engine computes in, as the engine tells it: not what was asked.
+        artifact: Where the compiled graph lies in the private cache; None where none is kept.
     """
 
     name: BackendName
     version: str
     device: str
     precision: Precision
+    artifact: Path | None
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph on C-contiguous arrays of exactly the opened shapes.

@@ -91,6 +91,7 @@ class OnnxRuntimeBackend:
     """
 
     name: BackendName = "onnxruntime"
+    artifact: Path | None = None
 
     def __init__(
         self,
@@ -184,8 +185,9 @@ def _open_session(
     if provider.computes is not None:
         written = "int8" if quantized else precision if precision == "fp16" else "fp32"
         session = _session(graph, options, provider)
-        ran = provider.label in _device_of(session)
-        return session, provider.computes[written] if ran else "fp32"
+        if provider.label in _device_of(session):
+            return session, provider.computes[written]
+        return _open_session(graph, precision, _PROVIDERS["cpu"], lanes)
     # CPU kernels for fp16 are few: around the rest it casts to fp32, and computes there.
     if not quantized:
         return _session(graph, options, provider), "fp32"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class OpenVINOBackend:
 
     name: BackendName = "openvino"
     device: str = "CPU"
+    artifact: Path | None = None
 
     def __init__(
         self, graph: bytes, shapes: Shapes, precision: Precision, *, lanes: int = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,7 @@ class TensorRTBackend:
         self.version: str = VERSION
         self.device: str = device.name
         self.precision: Precision = found.precision
-        self.build_s = found.build_s
-        self.engine_path = found.path
+        self.artifact: Path | None = found.path
         self._shapes = dict(shapes)
         self._engine = found.engine
         self._lane: _Lane | None = _Lane(found.engine, shapes)

@@ -27,16 +27,15 @@ from dayshift.runtime.backends.base import (
     Shapes,
 )
 from dayshift.runtime.backends.cuda import Device
+from dayshift.runtime.backends.shapes import ShapeRange, ranges_of
 from dayshift.runtime.backends.trt_build import (
     VERSION,
     BuildRequest,
-    ShapeRange,
     build,
     deserialize,
     inspect,
     log,
     precision_of,
-    ranges_of,
 )
 from dayshift.runtime.cache import Entry, SealedCache
 from dayshift.runtime.errors import BackendError
@@ -54,13 +53,11 @@ class Engine:
         engine: TensorRT's object.
         precision: What its heavy layers compute in, as TensorRT's inspector tells.
         path: Where it lies in the cache.
-        build_s: How long its build took; None where it was there.
     """
 
     engine: Any
     precision: Precision
     path: Path
-    build_s: float | None
 
 
 def find_or_build(
@@ -141,7 +138,7 @@ def _load(cache: SealedCache, name: str, key: dict[str, JsonValue], *, tell: boo
         if tell:
             _log.warning("%s does not load (%s): it is built anew", cache.path(name), reason)
         return None
-    return Engine(engine, cast("Precision", entry.facts["precision"]), cache.path(name), None)
+    return Engine(engine, cast("Precision", entry.facts["precision"]), cache.path(name))
 
 
 def _same_machine(entry: Entry, key: dict[str, JsonValue]) -> bool:
@@ -196,4 +193,4 @@ def _build(
     cache.write(name, built.plan, {"key": key, "precision": precision, "build_s": build_s})
     if built.timing_cache:
         cache.write(timings, built.timing_cache, {"tensorrt": key["tensorrt"]})
-    return Engine(engine, precision, cache.path(name), build_s)
+    return Engine(engine, precision, cache.path(name))
