@@ -224,6 +224,22 @@ def test_a_step_repeats_exactly_from_the_same_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_a_step_in_bfloat16_has_the_terms_of_one_in_single_precision(name: str) -> None:
+    def terms() -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        return method.training_step(make_batch(), 0, lambda optimizer, loss: None)
+
+    method = build(name)
+    single = terms()
+    method = build(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = terms()
+    assert half.keys() == single.keys()
+    for term, value in half.items():
+        assert abs(float(value - single[term])) < 0.1 * float(single[term].abs()) + 0.05, term
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_a_translator_is_an_image_generator_that_its_description_rebuilds(name: str) -> None:
     method = build(name)
     for module_name in method.translators.values():

@@ -173,6 +173,17 @@ class TestSpectralNorm:
         singular = torch.linalg.svdvals(conv.normalized_weight().flatten(1))
         assert abs(float(singular.detach()[0]) - 1) < 1e-3
 
+    def test_is_estimated_in_full_precision_under_autocast(self) -> None:
+        torch.manual_seed(0)
+        conv = SpectralConv2d(4, 6, 3)
+        twin = copy.deepcopy(conv)
+        x = torch.rand(1, 4, 5, 5)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert conv(x).dtype == torch.bfloat16
+        twin(x)
+        assert torch.equal(conv.weight_u, twin.weight_u)
+        assert torch.equal(conv.normalized_weight(), twin.normalized_weight())
+
     def test_copies_after_a_step_as_an_average_of_weights_needs(self) -> None:
         conv = SpectralConv2d(2, 2, 3)
         conv(torch.rand(1, 2, 4, 4)).sum().backward()

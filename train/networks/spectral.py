@@ -47,16 +47,23 @@ class SpectralConv2d(nn.Conv2d):
         """Return weight / (u^T weight v), differentiable in the weight alone."""
         # Clones: the next call in training mode writes u and v, which this graph still needs.
         u, v = self.weight_u.clone(), self.weight_v.clone()
-        sigma = torch.dot(u, torch.mv(self.weight_orig.flatten(1), v))
-        weight: Tensor = self.weight_orig / sigma
+        with self._full_precision():
+            sigma = torch.dot(u, torch.mv(self.weight_orig.flatten(1), v))
+            weight: Tensor = self.weight_orig / sigma
         return weight
 
     @torch.no_grad()
     def _refine(self) -> None:
         matrix = self.weight_orig.flatten(1)
-        v = functional.normalize(torch.mv(matrix.t(), self.weight_u), dim=0, eps=_EPS)
+        with self._full_precision():
+            v = functional.normalize(torch.mv(matrix.t(), self.weight_u), dim=0, eps=_EPS)
+            u = functional.normalize(torch.mv(matrix, v), dim=0, eps=_EPS)
         self.weight_v.copy_(v)
-        self.weight_u.copy_(functional.normalize(torch.mv(matrix, v), dim=0, eps=_EPS))
+        self.weight_u.copy_(u)
+
+    def _full_precision(self) -> torch.autocast:
+        """Half precision would move the estimate about from step to step."""
+        return torch.autocast(self.weight_orig.device.type, enabled=False)
 
     def folded(self) -> nn.Conv2d:
         """Return a plain convolution that computes what this one does in eval mode."""
