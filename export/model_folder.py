@@ -17,12 +17,12 @@ from dayshift.export.core_graph import export_core, prepare
 from dayshift.export.forms import full_form, maps_form
 from dayshift.export.parity import ParityRow, check_parity, measure_parity
 from dayshift.export.quantize import Feed, quantize_core
-from dayshift.export.reference import TorchTranslator
 from dayshift.runtime import image as pixels
 from dayshift.runtime import spec
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.train.checkpoint import Checkpoint
 from dayshift.train.networks.gain_light import STRIDE, GainLight
+from dayshift.train.translator import TorchTranslator
 
 
 def export_model(

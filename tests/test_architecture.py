@@ -25,6 +25,7 @@ VERBS = (
     "run",
     "translate",
     "train",
+    "evaluate",
     "export",
     "build",
     "info",

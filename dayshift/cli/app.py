@@ -13,6 +13,7 @@ from dayshift import __version__
 from dayshift.cli.bench import bench
 from dayshift.cli.build import build
 from dayshift.cli.demo import demo
+from dayshift.cli.evaluate import evaluate
 from dayshift.cli.export import export
 from dayshift.cli.failure import exit_code_of
 from dayshift.cli.info import info
@@ -31,7 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, run, translate, train, synth, export, build, info, models, verify, bench):
+for _verb in (
+    demo,
+    run,
+    translate,
+    train,
+    evaluate,
+    synth,
+    export,
+    build,
+    info,
+    models,
+    verify,
+    bench,
+):
     app.command()(_verb)
 
 

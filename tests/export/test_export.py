@@ -17,12 +17,12 @@ from dayshift.export.core_graph import export_core, prepare
 from dayshift.export.model_folder import calibration_feeds, export_model
 from dayshift.export.parity import ParityRow, check_parity
 from dayshift.export.quantize import quantize_core
-from dayshift.export.reference import TorchTranslator
 from dayshift.runtime.errors import GateError, SinkError
 from dayshift.runtime.model import load
 from dayshift.runtime.spec import load_spec
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
+from dayshift.train.translator import TorchTranslator
 
 
 def _network() -> GainLight:

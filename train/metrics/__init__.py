@@ -1,0 +1,1 @@
+"""Measures of translated images. Each number's name says which network it came from."""
