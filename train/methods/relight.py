@@ -30,7 +30,7 @@ from dayshift.train.networks.gain_light import (
     apply_gain_light,
     predict_maps,
 )
-from dayshift.train.networks.patchgan import PatchDiscriminator
+from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4
 
@@ -84,8 +84,11 @@ class Relight:
     def __init__(self, config: RelightConfig) -> None:
         self.config = config
         self.generator = GainLight(config.network.generator())
-        self.d_rendered = PatchDiscriminator(6, config.network.discriminator_width)
-        self.d_photos = PatchDiscriminator(3, config.network.discriminator_width)
+        width = config.network.discriminator_width
+        self.d_rendered, self.d_photos = (
+            PatchGan(PatchGanConfig(channels, width, norm="spectral", widest=4))
+            for channels in (6, 3)
+        )
         self.modules: dict[str, nn.Module] = {
             "generator": self.generator,
             "d_rendered": self.d_rendered,

@@ -1,43 +1,100 @@
-"""PatchGAN (Isola et al. 2017, section 3.2.2) with spectral norm (Miyato et al. 2018)."""
+"""PatchGAN (Isola et al. 2017, section 3.2.2), as Pix2Pix, CycleGAN, CUT and relight have it.
+
+State-dict keys are those of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+
+from dayshift.train.networks.layers import BlurDown, Norm, make_norm
+from dayshift.train.networks.spectral import SpectralConv2d
 
 
-class PatchDiscriminator(nn.Module):
-    """Judge overlapping patches of an image: real or translated.
+@dataclass(frozen=True)
+class PatchGanConfig:
+    """The defaults are the 70x70 discriminator of CycleGAN.
 
-    Args:
-        channels_in: 3 for an image alone, 6 for an image with its condition (the source) stacked on
-            it.
-        width: channels after the first layer; doubled by each further stride-2 layer.
-        layers: stride-2 layers. 3 gives the 70x70 receptive field of the paper.
+    Attributes:
+        in_channels: 3 for an image alone, 6 for an image under its source (Pix2Pix).
+        width: channels after the first layer; doubled by each further layer, up to `widest` times.
+        layers: steps down. 0 gives the 1x1 PixelGAN, 1 sees 16x16, 3 sees 70x70, 5 sees 286x286.
+        norm: not after the first layer and not after the last; "none" drops the bias of the
+            convolutions that it would follow, like the authors' code. "spectral" is on every
+            convolution's weights (Miyato et al. 2018).
+        antialias: CUT's convolution followed by a blur in the place of a stride.
     """
 
-    def __init__(self, channels_in: int = 3, width: int = 32, layers: int = 3) -> None:
+    in_channels: PositiveInt = 3
+    width: PositiveInt = 64
+    layers: NonNegativeInt = 3
+    norm: Norm | Literal["spectral"] = "instance"
+    antialias: bool = False
+    widest: PositiveInt = 8
+
+
+class PatchGan(nn.Module):
+    """Judge overlapping patches of an image: real or translated."""
+
+    def __init__(self, config: PatchGanConfig | None = None) -> None:
         super().__init__()
-        stages: list[nn.Module] = []
-        channels = channels_in
-        for layer in range(layers):
-            following = width * 2 ** min(layer, 2)
-            stages += [_conv4(channels, following, stride=2), nn.LeakyReLU(0.2, inplace=True)]
-            channels = following
-        following = min(channels * 2, width * 4)
-        stages += [_conv4(channels, following, stride=1), nn.LeakyReLU(0.2, inplace=True)]
-        stages.append(_conv4(following, 1, stride=1))
-        self.stages = nn.Sequential(*stages)
+        self.config = config or PatchGanConfig()
+        if self.config.layers:
+            self.model = nn.Sequential(*_patch_layers(self.config))
+        else:
+            self.net = nn.Sequential(*_pixel_layers(self.config))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return one score per patch, (N, 1, h, w), unbounded: high is real.
 
         Args:
-            image: (N, channels_in, H, W) in [-1, 1].
+            image: (N, in_channels, H, W) in [-1, 1].
         """
-        scores: Tensor = self.stages(image)
+        scores: Tensor = self.model(image) if self.config.layers else self.net(image)
         return scores
 
 
-def _conv4(channels_in: int, channels_out: int, *, stride: int) -> nn.Module:
-    return spectral_norm(nn.Conv2d(channels_in, channels_out, 4, stride=stride, padding=1))
+def _patch_layers(config: PatchGanConfig) -> Iterator[nn.Module]:
+    conv, bias = _convolution(config)
+    channels = config.in_channels
+    for layer in range(config.layers):
+        following = config.width * min(2**layer, config.widest)
+        stride = 1 if config.antialias else 2
+        yield conv(channels, following, 4, stride, padding=1, bias=bias or layer == 0)
+        if layer:
+            yield _norm(config, following)
+        yield nn.LeakyReLU(0.2)
+        if config.antialias:
+            yield BlurDown(following)
+        channels = following
+    following = config.width * min(2**config.layers, config.widest)
+    yield conv(channels, following, 4, padding=1, bias=bias)
+    yield _norm(config, following)
+    yield nn.LeakyReLU(0.2)
+    yield conv(following, 1, 4, padding=1)
+
+
+def _pixel_layers(config: PatchGanConfig) -> Iterator[nn.Module]:
+    conv, bias = _convolution(config)
+    yield conv(config.in_channels, config.width, 1)
+    yield nn.LeakyReLU(0.2)
+    yield conv(config.width, config.width * 2, 1, bias=bias)
+    yield _norm(config, config.width * 2)
+    yield nn.LeakyReLU(0.2)
+    yield conv(config.width * 2, 1, 1, bias=bias)
+
+
+def _convolution(config: PatchGanConfig) -> tuple[type[nn.Conv2d], bool]:
+    """Return the layer's class, and whether those that a norm could follow have a bias."""
+    if config.norm == "spectral":
+        return SpectralConv2d, True
+    return nn.Conv2d, config.norm == "instance"
+
+
+def _norm(config: PatchGanConfig, channels: int) -> nn.Module:
+    return make_norm("none" if config.norm == "spectral" else config.norm, channels)

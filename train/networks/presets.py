@@ -31,7 +31,6 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from torch import nn
 
 from dayshift.runtime.errors import UsageError
-from dayshift.train.networks.discriminators import PatchGan, PatchGanConfig
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.gain_light_image import GainLightImage, GainLightImageConfig
 from dayshift.train.networks.multiscale import (
@@ -40,6 +39,7 @@ from dayshift.train.networks.multiscale import (
     UnitDiscriminator,
     UnitDiscriminatorConfig,
 )
+from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 from dayshift.train.networks.resnet import ResnetConfig, ResnetGenerator
 from dayshift.train.networks.spade import (
     SpadeConfig,
