@@ -33,6 +33,11 @@ VERBS = (
     "verify",
     "bench",
 )
+# The one arrow upwards: the Python API ends with `export`, and imports it when that is called.
+FACADES = {
+    ("train/api.py", "dayshift.export.frames"),
+    ("train/api.py", "dayshift.export.model_folder"),
+}
 # What only some layers may import at all.
 TRAINING_LIBRARIES = {"torch", "onnx", "onnxscript", "nncf"}
 
@@ -56,7 +61,8 @@ def test_a_layer_imports_only_itself_and_those_below_it(layer: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path, name in ours
-        if not f"{name}.".startswith(tuple(f"{allowed}." for allowed in ALLOWED[layer]))
+        if (path.relative_to(ROOT).as_posix(), name) not in FACADES
+        and not f"{name}.".startswith(tuple(f"{allowed}." for allowed in ALLOWED[layer]))
     ]
     assert wrong == []
 

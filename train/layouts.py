@@ -154,7 +154,11 @@ class SketchData(_Images):
 
 
 class LabelData(_Images):
-    """Label maps and their photos; see `data.LabelledImages`."""
+    """Label maps and their photos; see `data.LabelledImages`.
+
+    Attributes:
+        ignore: label of what belongs to no class; -1 where there is none.
+    """
 
     layout: Literal["labels"] = "labels"
     labels: str
@@ -164,7 +168,7 @@ class LabelData(_Images):
     validation_photos: str | None = None
     validation_instances: str | None = None
     classes: PositiveInt
-    ignore: int | None = 255
+    ignore: int = 255
     palette: tuple[tuple[int, int, int], ...] | None = None
 
     def open(self, root: Path, seed: int) -> Dataset:
@@ -194,7 +198,7 @@ class LabelData(_Images):
             preprocess,
             classes=self.classes,
             instances=root / instances if instances else None,
-            ignore=self.ignore,
+            ignore=self.ignore if self.ignore >= 0 else None,
             palette=self.palette,
             jitter=jitter,
             seed=seed,

@@ -11,8 +11,13 @@ from pydantic import ValidationError, model_validator
 from dayshift.runtime.errors import UsageError
 from dayshift.train.layouts import DataSection
 from dayshift.train.methods.base import Section
+from dayshift.train.methods.cut import CutConfig
+from dayshift.train.methods.cyclegan import CycleGanConfig
+from dayshift.train.methods.pix2pix import Pix2PixConfig
 from dayshift.train.methods.relight import RelightConfig
-from dayshift.train.methods.relight_data import RelightDataSection
+from dayshift.train.methods.select import MethodConfig
+from dayshift.train.methods.spade import SpadeConfig
+from dayshift.train.methods.unit import UnitConfig
 from dayshift.train.settings import RunSection
 
 if sys.version_info >= (3, 11):
@@ -20,10 +25,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_BUNDLED = Path(__file__).parent / "recipes"
+BUNDLED = Path(__file__).parent / "recipes"
 
-MethodName = Literal["relight"]
+MethodName = Literal["pix2pix", "cyclegan", "unit", "spade", "cut", "relight"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+
+_PAIRED = ("paired", "side_by_side", "sketches")
+_LAYOUTS_OF: dict[MethodName, tuple[str, ...]] = {
+    "pix2pix": _PAIRED,
+    "cyclegan": ("unpaired", *_PAIRED),
+    "unit": ("unpaired", *_PAIRED),
+    "cut": ("unpaired", *_PAIRED),
+    "spade": ("labels",),
+    "relight": ("relight",),
+}
 
 # What may differ when a run is resumed: none of it changes what is learned.
 FREE_FIELDS = (
@@ -36,6 +51,8 @@ FREE_FIELDS = (
     "run.save_seconds",
     "run.loggers",
 )
+# A run may be made longer or shorter: rates then follow the new length from there on.
+_LENGTHS = (".schedule.constant_epochs", ".schedule.decay_epochs", ".steps")
 
 
 class RecipeError(UsageError):
@@ -57,6 +74,11 @@ class Recipe(Section):
     name: str
     summary: str
     method: MethodName
+    pix2pix: Pix2PixConfig | None = None
+    cyclegan: CycleGanConfig | None = None
+    unit: UnitConfig | None = None
+    spade: SpadeConfig | None = None
+    cut: CutConfig | None = None
     relight: RelightConfig | None = None
     data: DataSection
     run: RunSection = RunSection()
@@ -64,11 +86,31 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _one_method(self) -> Recipe:
         for name in METHOD_NAMES:
-            if name != str(self.method) and getattr(self, name) is not None:
+            if name != self.method and getattr(self, name) is not None:
                 raise ValueError(f"section [{name}] in a recipe of the method {self.method}")
-        if isinstance(self.data, RelightDataSection) != (str(self.method) == "relight"):
-            raise ValueError(f"the method {self.method} cannot take the layout {self.data.layout}")
+        layout, takes = self.data.layout, _LAYOUTS_OF[self.method]
+        if layout not in takes:
+            raise ValueError(
+                f"the method {self.method} takes the layouts {', '.join(takes)}, got {layout}"
+            )
         return self
+
+    @property
+    def settings(self) -> MethodConfig | RelightConfig:
+        """The method's settings."""
+        match self.method:
+            case "pix2pix":
+                return self.pix2pix or Pix2PixConfig()
+            case "cyclegan":
+                return self.cyclegan or CycleGanConfig()
+            case "unit":
+                return self.unit or UnitConfig()
+            case "spade":
+                return self.spade or SpadeConfig()
+            case "cut":
+                return self.cut or CutConfig()
+            case "relight":
+                return self.relight or RelightConfig()
 
     def as_json(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -81,11 +123,11 @@ def find_recipe(name: str) -> Path:
     Raises:
         RecipeError: It is neither.
     """
-    path, bundled = Path(name), _BUNDLED / f"{name}.toml"
+    path, bundled = Path(name), BUNDLED / f"{name}.toml"
     for candidate in (path, bundled):
         if candidate.is_file():
             return candidate
-    names = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.toml")))
+    names = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.toml")))
     raise RecipeError(f"no recipe {name!r}: expected a TOML file or one of {names}")
 
 
@@ -108,7 +150,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_first_of(error)}") from error
+        raise RecipeError(f"{path}: {describe_error(error)}") from error
 
 
 def check_same_recipe(path: Path, saved: dict[str, Any] | None, recipe: dict[str, Any]) -> None:
@@ -119,7 +161,11 @@ def check_same_recipe(path: Path, saved: dict[str, Any] | None, recipe: dict[str
     """
     old, new = _flatten(saved or {}), _flatten(recipe)
     for field in sorted(old.keys() | new.keys()):
-        if field.startswith(FREE_FIELDS) or old.get(field) == new.get(field):
+        if (
+            field.startswith(FREE_FIELDS)
+            or field.endswith(_LENGTHS)
+            or old.get(field) == new.get(field)
+        ):
             continue
         raise RecipeError(
             f"{path} was trained by another recipe ({field} was {old.get(field)!r}, "
@@ -137,7 +183,8 @@ def _flatten(tree: dict[str, Any], start: str = "") -> dict[str, Any]:
     return flat
 
 
-def _first_of(error: ValidationError) -> str:
+def describe_error(error: ValidationError) -> str:
+    """Return the first of a validation's errors in one line, with its field."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":  # of a whole section; its input would be all of it

@@ -10,6 +10,7 @@ from dayshift.train.methods.base import Section
 
 Precision = Literal["fp32", "bf16", "fp16"]
 LoggerName = Literal["csv", "tensorboard"]
+MetricName = Literal["l1", "psnr", "ssim", "kid"]
 
 
 class RunSection(Section):
@@ -29,6 +30,7 @@ class RunSection(Section):
         log_steps: steps between two rows of the logs.
         sample_images: training images between two sample sheets; 0 draws none.
         validate_images: training images between two validations; 0 does none.
+        metric: what validation measures, and the best checkpoint is chosen by, see `metric`.
         save_seconds: between two checkpoints.
         loggers: where the loss terms go.
     """
@@ -46,5 +48,6 @@ class RunSection(Section):
     log_steps: PositiveInt = 20
     sample_images: int = Field(default=4000, ge=0)
     validate_images: int = Field(default=0, ge=0)
+    metric: MetricName = "l1"
     save_seconds: float = Field(default=120.0, gt=0)
     loggers: tuple[LoggerName, ...] = ("csv", "tensorboard")

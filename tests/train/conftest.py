@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -84,3 +85,100 @@ def tiny_recipe() -> Recipe:
             "run": {"precision": "bf16", "ema": 0.9, "channels_last": True, "clip_norm": 10.0},
         }
     )
+
+
+_SMALL = {"width": 4}
+_UNPAIRED = {"layout": "unpaired", "a": "a", "b": "b"}
+_METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pix2pix": (
+        {
+            "generator": {"name": "unet_128", "settings": {"width": 4, "downsamplings": 5}},
+            "discriminator": {
+                "name": "patchgan_70",
+                "settings": {"in_channels": 6, "norm": "batch", "width": 4},
+            },
+        },
+        {"layout": "paired", "a": "a", "b": "b"},
+    ),
+    "cyclegan": (
+        {
+            "generator": {"name": "resnet_6blocks", "settings": {"width": 4, "blocks": 1}},
+            "discriminator": {"name": "patchgan_70", "settings": _SMALL},
+            "pool_size": 3,
+        },
+        _UNPAIRED,
+    ),
+    "unit": (
+        {
+            "generator": {"name": "unit", "settings": {"width": 4, "blocks": 1}},
+            "discriminator": {"name": "unit_discriminator", "settings": _SMALL},
+            "steps": 8,
+        },
+        _UNPAIRED,
+    ),
+    "spade": (
+        {
+            "labels": 3,
+            "dont_care": True,
+            "instances": False,
+            "vae": True,
+            "latent": 8,
+            "size": [64, 64],
+            "generator": {"name": "spade", "settings": {"width": 4, "upsampling": "normal"}},
+            "discriminator": {"name": "spade_discriminator", "settings": _SMALL},
+            "encoder": {"name": "spade_encoder", "settings": {"width": 4}},
+        },
+        {"layout": "labels", "labels": "labels", "photos": "b", "classes": 3},
+    ),
+    "cut": (
+        {
+            "generator": {"name": "cut_resnet_6blocks", "settings": {"width": 4, "blocks": 1}},
+            "discriminator": {"name": "cut_patchgan_70", "settings": _SMALL},
+            "patches": 8,
+            "length": 8,
+            "layers": [0, 4],
+            "variant": "fastcut",
+        },
+        _UNPAIRED,
+    ),
+}
+METHOD_NAMES = tuple(_METHODS)
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> Path:
+    """Four images of each domain by the same names: b is a in negative, labels its thirds."""
+    root = tmp_path / "domains"
+    rng = np.random.default_rng(0)
+    for folder in ("a", "b", "labels"):
+        (root / folder).mkdir(parents=True)
+    for index in range(4):
+        image = cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (64, 64))
+        labels = (image[..., 1] // 86).astype(np.uint8)
+        labels[:2] = 255
+        for folder, content in (("a", image), ("b", 255 - image), ("labels", labels)):
+            assert cv2.imwrite(str(root / folder / f"{index}.png"), content)
+    return root
+
+
+@pytest.fixture
+def small_recipe() -> Callable[..., Recipe]:
+    """Make a recipe of any of the five methods that takes 8 steps: two epochs of 4 images."""
+
+    def make(method: str, **run: Any) -> Recipe:
+        settings, data = _METHODS[method]
+        if method != "unit":
+            settings = {**settings, "schedule": {"constant_epochs": 1, "decay_epochs": 1}}
+        preprocess = {"mode": "resize_and_crop", "load_size": 70, "crop_size": 64}
+        return Recipe.model_validate(
+            {
+                "name": f"small-{method}",
+                "summary": "for tests",
+                "method": method,
+                method: settings,
+                "data": {**data, "preprocess": preprocess},
+                "run": {"workers": 0, "loggers": [], "sample_images": 0, **run},
+            }
+        )
+
+    return make

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from dayshift.runtime.errors import UsageError
+from dayshift.train.build import make_job
+from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.relight_data import RelightDataSection
-from dayshift.train.recipe import RecipeError, find_recipe, load_recipe
+from dayshift.train.methods.spade import SpadeConfig
+from dayshift.train.methods.unit import UnitConfig
+from dayshift.train.recipe import BUNDLED, Recipe, RecipeError, find_recipe, load_recipe
 
 
 def test_the_bundled_recipe_is_found_by_name_and_ships_tier_a_only() -> None:
@@ -39,8 +44,8 @@ def test_a_wrong_override_names_the_field(override: str, message: str) -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="one of day2night"):
-        find_recipe("night2day")
+    with pytest.raises(RecipeError, match="one of cut, cyclegan, day2night"):
+        find_recipe("nowhere")
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
@@ -48,3 +53,54 @@ def test_broken_toml_says_where(tmp_path: Path) -> None:
     path.write_text("name = \n")
     with pytest.raises(RecipeError, match=r"r\.toml is not TOML.*line 1"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_bundled_recipe_is_valid_and_named_after_its_file(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    # What a checkpoint keeps of it makes the same recipe again.
+    assert Recipe.model_validate(recipe.as_json()) == recipe
+
+
+def test_presets_have_the_published_length_and_rates() -> None:
+    cut, fastcut, unit, old, spade = (
+        load_recipe(find_recipe(name)).settings
+        for name in ("cut", "fastcut", "unit", "unit-2017", "spade-cityscapes")
+    )
+    assert isinstance(cut, CutConfig)
+    assert isinstance(fastcut, CutConfig)
+    assert (cut.schedule.total_steps(1), fastcut.schedule.total_steps(1)) == (400, 200)
+    assert isinstance(unit, UnitConfig)
+    assert isinstance(old, UnitConfig)
+    assert (unit.steps, old.steps) == (1_000_000, 500_000)
+    assert isinstance(spade, SpadeConfig)
+    assert spade.planes == 36
+    assert (spade.g_optimizer.lr, spade.d_optimizer.lr) == (1e-4, 4e-4)
+    assert spade.schedule.total_steps(1) == 200
+
+
+def test_a_section_of_another_method_or_a_layout_it_cannot_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"section \[unit\] in a recipe of the method cut"):
+        load_recipe(find_recipe("cut"), ["unit.kl=1"])
+    labels = ["method=spade", "cut=1"]
+    with pytest.raises(RecipeError):
+        load_recipe(find_recipe("cut"), labels)
+    with pytest.raises(RecipeError, match="spade takes the layouts labels, got unpaired"):
+        load_recipe(find_recipe("cyclegan"), ["method=spade"])
+
+
+def test_labels_of_data_and_network_must_agree(domains: Path) -> None:
+    recipe = load_recipe(
+        find_recipe("labels2street"), ["data.labels=labels", "data.photos=b", "data.classes=3"]
+    )
+    with pytest.raises(UsageError, match=r"spade\.labels = 11, but \[data\] says 3"):
+        make_job(recipe, domains)
+
+
+def test_a_size_that_the_network_cannot_take_names_the_next_one(domains: Path) -> None:
+    recipe = load_recipe(
+        find_recipe("pix2pix"), ["data.a=a", "data.b=b", "data.preprocess.crop_size=200"]
+    )
+    with pytest.raises(UsageError, match=r"multiples of 256, got 200x200.*256x256"):
+        make_job(recipe, domains)
