@@ -64,7 +64,7 @@ def parse_uri(text: str, *, opaque: Collection[str] = ()) -> Uri:
     if not text:
         raise UsageError("got an empty name: expected a path or a URI such as synthetic://")
     match = _SCHEME.fullmatch(text)
-    if match is None or (match["slashes"] is None and Path(text).exists()):
+    if match is None or (match["slashes"] is None and _exists(text)):
         return Uri(text, "", text)
     scheme = match["scheme"].lower()
     mark = "#" if scheme in opaque else "?"
@@ -80,6 +80,13 @@ def parse_uri(text: str, *, opaque: Collection[str] = ()) -> Uri:
         raise UsageError(f"cannot read the options of {shown!r}: {expected}") from None
     address = f"{match['scheme']}:{match['slashes'] or ''}{rest}"
     return Uri(shown, scheme, rest, dict(pairs), address)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a name, or with a zero in it
+        return False
 
 
 def check_options(uri: Uri, known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ pyvirtualcam is GPL-2.0, and therefore an extra that nothing else needs.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
@@ -14,11 +15,6 @@ from dayshift.runtime.sinks.base import Sink
 from dayshift.runtime.sinks.video import DEFAULT_FPS
 from dayshift.runtime.sinks.virtual_camera import fit
 
-try:
-    import pyvirtualcam
-except ImportError as error:
-    raise missing_dependency("pyvirtualcam", error) from error
-
 
 class ObsCameraSink(Sink):
     """Shows images as the camera that OBS Studio brings; opened at the first image.
@@ -26,23 +22,30 @@ class ObsCameraSink(Sink):
     Args:
         size: (width, height) that the camera is to have; None takes the first image's.
         fps: The rate that it announces.
+
+    Raises:
+        MissingDependency: pyvirtualcam is not installed.
     """
 
     name = "virtual camera"
 
     def __init__(self, *, size: tuple[int, int] | None = None, fps: Fraction | None = None) -> None:
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise missing_dependency("pyvirtualcam", error) from error
+        self._library: Any = pyvirtualcam
         self._size = size
         self._fps = float(fps or DEFAULT_FPS)
-        self._camera: pyvirtualcam.Camera | None = None
+        self._camera: Any = None
 
     def write(self, image: Pixels, frame: Frame) -> None:
         """Show an image to whoever uses the camera."""
         self._size = self._size or (image.shape[1], image.shape[0])
         try:
             if self._camera is None:
-                self._camera = pyvirtualcam.Camera(
-                    *self._size, self._fps, fmt=pyvirtualcam.PixelFormat.BGR
-                )
+                format_ = self._library.PixelFormat.BGR
+                self._camera = self._library.Camera(*self._size, self._fps, fmt=format_)
             self._camera.send(fit(image, *self._size))
         except RuntimeError as error:
             raise SinkError(

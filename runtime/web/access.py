@@ -26,11 +26,6 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _TOKEN_IN_ADDRESS = frozenset({"/", "/live.mjpg"})
 _KNOWN_CLIENTS = 256
 
-# Two views of a 60 fps stream, and a slider that is dragged.
-_REQUESTS_PER_S, _REQUEST_BURST = 300.0, 600.0
-_CHANGES_PER_S, _CHANGE_BURST = 30.0, 60.0
-_FAILURES_PER_S, _FAILURE_BURST = 1.0, 20.0
-
 
 def is_loopback(host: str) -> bool:
     """Say whether an address can be reached from this machine only."""
@@ -67,6 +62,21 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How often things may be done: a second, and at once.
+
+    Attributes:
+        requests: Of one client; two views of a 60 fps stream are half of it.
+        changes: Of all clients; a slider that is dragged sends 25 a second.
+        failures: Wrong tokens of all clients, before they are told to wait.
+    """
+
+    requests: tuple[float, float] = (300.0, 600.0)
+    changes: tuple[float, float] = (30.0, 60.0)
+    failures: tuple[float, float] = (1.0, 20.0)
+
+
+@dataclass(frozen=True)
 class Access:
     """The rules of one server.
 
@@ -74,11 +84,13 @@ class Access:
         host: The address it listens on.
         port: And its port: cookies know none, so it is in the cookie's name.
         token: What a viewer must bring; None on loopback.
+        limits: How often it may come.
     """
 
     host: str
     port: int
     token: str | None
+    limits: Limits = Limits()
 
     @property
     def cookie(self) -> str:
@@ -114,8 +126,8 @@ class Guard:
         self._app = app
         self._access = access
         self._requests: OrderedDict[str, Bucket] = OrderedDict()
-        self._changes = Bucket(_CHANGES_PER_S, _CHANGE_BURST)
-        self._failures = Bucket(_FAILURES_PER_S, _FAILURE_BURST)
+        self._changes = Bucket(*access.limits.changes)
+        self._failures = Bucket(*access.limits.failures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -163,7 +175,7 @@ class Guard:
 
     def _bucket_of(self, request: Request) -> Bucket:
         client = request.client.host if request.client else ""
-        bucket = self._requests.pop(client, None) or Bucket(_REQUESTS_PER_S, _REQUEST_BURST)
+        bucket = self._requests.pop(client, None) or Bucket(*self._access.limits.requests)
         self._requests[client] = bucket
         if len(self._requests) > _KNOWN_CLIENTS:
             self._requests.popitem(last=False)

@@ -10,7 +10,7 @@ import threading
 import uvicorn
 
 from dayshift.runtime.errors import SinkError
-from dayshift.runtime.web.access import Access, is_loopback, make_token
+from dayshift.runtime.web.access import Access, Limits, is_loopback, make_token
 from dayshift.runtime.web.app import build_app
 from dayshift.runtime.web.board import Board
 from dayshift.runtime.web.desk import Desk
@@ -35,6 +35,7 @@ class PageServer:
         desk: What the page shows and turns.
         host: Address to listen on; None takes loopback.
         port: None takes the first free one from 8080 on.
+        limits: How often viewers may come.
 
     Attributes:
         board: Where the pipeline hangs its pictures.
@@ -44,13 +45,20 @@ class PageServer:
         SinkError: The address cannot be had.
     """
 
-    def __init__(self, desk: Desk, *, host: str | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.board = Board()
         address = host or DEFAULT_HOST
         self._socket = _listen(address, port)
         bound_port = int(self._socket.getsockname()[1])
         token = None if is_loopback(address) else make_token()
-        access = Access(address, bound_port, token)
+        access = Access(address, bound_port, token, limits or Limits())
         shown = _reachable(address)
         self.name = f"http://{shown}:{bound_port}/"
         self.url = self.name if token is None else f"{self.name}?token={token}"
