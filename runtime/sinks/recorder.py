@@ -154,7 +154,7 @@ class RecorderSink(Sink):
             self._video = VideoSink(
                 path, size=size, fps=self._fps, is_recording=True, mark=self._mark
             )
-            _log.info("recording to %s", path)
+            _log.debug("recording to %s", path)
             self._tell(f"recording {path.name}")
         self._video.write(image, frame)
 
@@ -180,7 +180,7 @@ class RecorderSink(Sink):
         number = self._kept[-1].number + 1 if self._kept else 1
         kept = Kept(number, path, kind, path.stat().st_size, time.time())
         self._kept = [*self._kept, kept][-_MOST_LISTED:]  # replaced, never changed: others read it
-        _log.info("kept %s", path)
+        _log.debug("kept %s", path)
         self._tell(f"kept {path.name}")
 
     def _tell(self, message: str) -> None:

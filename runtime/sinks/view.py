@@ -40,9 +40,8 @@ def draw_view(
         strength: For the overlay.
         keys: To be listed, each with what it does.
     """
-    lines = [f"{key:6}{meaning}" for key, meaning in keys]
-    if settings.has_overlay:
-        lines = [*_status_lines(status, strength), *lines]
+    lines = [*_status_lines(status, strength)] if settings.has_overlay else []
+    lines += [f"{key}\t{meaning}" for key, meaning in keys]
     has_split = settings.split is not None and source.shape == image.shape
     if not (lines or has_split or settings.is_recording):
         return image
@@ -73,13 +72,17 @@ def _status_lines(status: Status | None, strength: float) -> list[str]:
 
 
 def _write(view: Pixels, lines: Sequence[str]) -> None:
-    """Write lines on a darkened part of the picture, in place."""
+    """Write lines on a darkened part of the picture, in place; a tab leads to a second column."""
     line_height = max(12, view.shape[0] // _LINES_IN_HEIGHT)
-    scale = line_height / 32
-    widths = [cv2.getTextSize(line, _FONT, scale, 1)[0][0] for line in lines]
-    right, bottom = max(widths) + line_height, line_height * (len(lines) + 1) - line_height // 3
-    corner = view[:bottom, :right]
+    scale, column = line_height / 32, 2 * line_height
+    places = [
+        (left, number * line_height, text)
+        for number, line in enumerate(lines, start=1)
+        for left, text in zip((line_height // 2, column), line.split("\t"), strict=False)
+    ]
+    right = max(left + cv2.getTextSize(text, _FONT, scale, 1)[0][0] for left, _, text in places)
+    bottom = line_height * (len(lines) + 1) - line_height // 3
+    corner = view[:bottom, : right + line_height // 2]
     corner[:] = np.asarray(cv2.convertScaleAbs(corner, alpha=0.35), np.uint8)
-    for number, line in enumerate(lines, start=1):
-        origin = (line_height // 2, number * line_height)
-        cv2.putText(view, line, origin, _FONT, scale, _INK, 1, cv2.LINE_AA)
+    for left, base, text in places:
+        cv2.putText(view, text, (left, base), _FONT, scale, _INK, 1, cv2.LINE_AA)

@@ -137,6 +137,16 @@ def test_a_recording_is_made_downloaded_plays_and_is_marked(tab: Tab, tmp_path: 
     assert verify_file(path).status in ("authentic", "marked")
 
 
+def test_another_precision_is_taken_while_the_stream_runs(tab: Tab) -> None:
+    for precision in ("fp32", "int8"):
+        tab.evaluate(
+            f"(() => {{ const s = document.getElementById('precision'); s.value = '{precision}';"
+            " s.dispatchEvent(new Event('change')); })()"
+        )
+        tab.wait_for(f"told.status.precision === '{precision}'")
+        assert tab.evaluate("told.state") == "running"
+
+
 def test_freezing_holds_the_picture(tab: Tab) -> None:
     press(tab, "freeze")
     tab.wait_for("told.settings.is_frozen")
