@@ -63,6 +63,8 @@ def parse_uri(text: str, *, opaque: Collection[str] = ()) -> Uri:
     """
     if not text:
         raise UsageError("got an empty name: expected a path or a URI such as synthetic://")
+    if "\0" in text:
+        raise UsageError(f"got the name {redact(text)!r} with a null byte, which no file has")
     match = _SCHEME.fullmatch(text)
     if match is None or (match["slashes"] is None and _exists(text)):
         return Uri(text, "", text)

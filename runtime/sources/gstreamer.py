@@ -18,7 +18,6 @@ DEFAULT_CSI_FPS = 30.0
 
 # One buffer, the oldest dropped: a reader that is late gets the present.
 _APPSINK = "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
-_TIMEOUT_MS = 5000
 
 
 class GStreamerSource(OpenCvSource):
@@ -41,10 +40,9 @@ class GStreamerSource(OpenCvSource):
                 "(apt-get install python3-opencv), or name a camera, file or rtsp:// address"
             )
         complete = pipeline if "appsink" in pipeline else f"{pipeline} ! {_APPSINK}"
-        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS]
-        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
         with quiet_opencv():
-            capture = cv2.VideoCapture(complete, cv2.CAP_GSTREAMER, options)
+            # No timeouts: an OpenCV that does not know them for GStreamer refuses to open at all.
+            capture = cv2.VideoCapture(complete, cv2.CAP_GSTREAMER)
         hint = "try it with gst-launch-1.0, fakesink in place of appsink"
         if not capture.isOpened():
             raise SourceError(f"cannot start the {label}: {hint}")

@@ -75,7 +75,10 @@ def _read_image(file: Path) -> Pixels:
         raise SourceError(
             f"cannot read {file} ({error.strerror}): expected an image file you may read"
         ) from error
-    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    try:
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except cv2.error:  # such as a header that promises more pixels than there can be
+        pixels = None
     if pixels is None:
         raise SourceError(
             f"{file} ({content.size} bytes) is no image that OpenCV can read: replace or remove it"

@@ -87,6 +87,7 @@ class NetworkSource(Source):
                 self._address.url,
                 format=self._address.format,
                 options=self._address.options,
+                metadata_errors="replace",
                 timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S),
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -98,6 +99,8 @@ class NetworkSource(Source):
         if not videos:
             raise SourceError(f"{self.name} holds no video stream: expected a camera or a video")
         self._stream = videos[0]
+        if self._stream.codec_context is None:
+            raise SourceError(f"{self.name} is in a format that FFmpeg cannot decode: try H.264")
         # Threads that take a frame each would each hold one back.
         self._stream.thread_type = "SLICE"
         self.is_live = self._address.never_ends or self._container.duration is None

@@ -54,6 +54,8 @@ class VideoSource(Source):
         if not videos:
             raise SourceError(f"{self.name} holds no video stream: {_EXPECTED}")
         self._stream = videos[0]
+        if self._stream.codec_context is None:
+            raise SourceError(f"{self.name} is in a format that FFmpeg cannot decode: {_EXPECTED}")
         self._stream.thread_type = "AUTO"
         # Half of the cores: on two, a decoder with threads of its own only takes the engine's time.
         self._stream.codec_context.thread_count = max(1, allowed_cores() // 2)
@@ -121,7 +123,7 @@ def _open_container(path: Path) -> av.container.InputContainer:
         raise SourceError(f"{path} is a folder: {_EXPECTED}")
     try:
         # The protocol is named, since FFmpeg would read one from a colon in the file's name.
-        return av.open(f"file:{path}")
+        return av.open(f"file:{path}", metadata_errors="replace")
     except av.error.FFmpegError as error:
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path} is empty (0 bytes): {_EXPECTED}") from error

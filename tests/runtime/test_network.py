@@ -129,6 +129,7 @@ def test_a_path_that_the_camera_does_not_have_says_so(street_url: str) -> None:
         open_source(street_url + "/nope")
 
 
+@pytest.mark.slow
 @needs_rtsp_server
 def test_a_camera_that_restarts_in_the_middle_of_the_stream_is_found_again() -> None:
     port, events = free_port(), Events()

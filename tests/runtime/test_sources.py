@@ -393,3 +393,82 @@ def test_an_unknown_scheme_is_a_usage_error_that_lists_the_known(uri: str) -> No
 def test_wrong_words_are_usage_errors(uri: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         open_source(uri)
+
+
+# Loops
+
+
+def test_a_loop_goes_on_with_numbers_and_times(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", frames=5)
+    with open_source(path, loop=True) as looped:
+        assert looped.frame_count is None
+        assert (looped.is_live, looped.fps) == (False, Fraction(25))
+        frames = [looped.read() for _ in range(12)]
+    known = [frame for frame in frames if frame is not None]
+    assert [frame.index for frame in known] == list(range(12))
+    assert [frame.pts_s for frame in known] == pytest.approx([index / 25 for index in range(12)])
+    assert np.array_equal(known[0].pixels, known[5].pixels)
+
+
+def test_a_looped_folder_keeps_its_names(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(tmp_path / name), quarters(32, 48))
+    with open_source(tmp_path, loop=True) as looped:
+        frames = [looped.read() for _ in range(5)]
+    assert [frame.name for frame in frames if frame] == [
+        "1.png",
+        "2.png",
+        "1.png",
+        "2.png",
+        "1.png",
+    ]
+
+
+def test_a_live_source_cannot_be_looped() -> None:
+    with pytest.raises(SourceError, match="is live and cannot be looped"):
+        open_source("synthetic://", loop=True)
+
+
+# Pipelines
+
+
+@pytest.mark.skipif(
+    cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer"
+)
+@pytest.mark.parametrize("uri", ["csi://0?fps=30&flip=2", "gst:videotestsrc ! appsink"])
+def test_without_gstreamer_a_pipeline_says_which_opencv_has_it(uri: str) -> None:
+    with pytest.raises(SourceError, match=r"built without GStreamer, .*python3-opencv"):
+        open_source(uri)
+
+
+@pytest.mark.skipif(
+    not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER),
+    reason="this OpenCV has no GStreamer, as all of pip's",
+)
+def test_a_gstreamer_pipeline_is_live() -> None:
+    with open_source("gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48") as source:
+        assert (source.size, source.is_live) == ((64, 48), True)
+        assert source.read() is not None
+
+
+def test_a_csi_camera_is_asked_for_size_rate_and_turn() -> None:
+    from dayshift.runtime.sources.gstreamer import csi_pipeline
+
+    pipeline = csi_pipeline(1, size=(1920, 1080), fps=60, flip=2)
+    assert "nvarguscamerasrc sensor-id=1" in pipeline
+    assert "width=1920,height=1080,framerate=60/1" in pipeline
+    assert "flip-method=2" in pipeline
+    assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
+
+
+@pytest.mark.parametrize(
+    ("uri", "complaint"),
+    [
+        ("csi://front", "names no sensor"),
+        ("csi://0?flip=9", "expected a number from 0 to 7"),
+        ("v4l2:///dev/video0?format=H264", "expected one of MJPG, YUYV"),
+    ],
+)
+def test_wrong_words_for_cameras_are_usage_errors(uri: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        open_source(uri)
