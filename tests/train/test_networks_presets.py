@@ -65,8 +65,10 @@ def test_a_resnet_of_any_parts_keeps_the_size(settings: dict[str, Any]) -> None:
     assert generator(torch.zeros(1, 3, 20, 28)).shape == (1, 3, 20, 28)
 
 
-def test_a_residual_head_starts_from_its_input() -> None:
-    generator = build_network("resnet_6blocks", width=2, head="residual")
+@pytest.mark.parametrize("stem", ["full", "space_to_depth"])
+@pytest.mark.parametrize("head", ["residual", "affine"])
+def test_a_head_that_changes_its_input_starts_from_it(head: str, stem: str) -> None:
+    generator = build_network("resnet_6blocks", width=2, head=head, stem=stem)
     for parameter in generator.parameters():
         nn.init.zeros_(parameter)
     x = torch.rand(1, 3, 16, 16) * 2 - 1

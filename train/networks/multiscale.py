@@ -129,12 +129,12 @@ def _spade_scale(config: SpadeDiscriminatorConfig) -> nn.ModuleList:
         stride = 1 if index == config.layers - 1 else 2
         if index == 0:
             first = nn.Conv2d(channels, following, 4, stride, padding=2)
-            layers.append(nn.Sequential(first, nn.LeakyReLU(0.2)))
+            layers.append(nn.Sequential(first, nn.LeakyReLU(0.2, inplace=True)))
         else:
             # Without bias, which instance norm takes away again.
             conv = SpectralConv2d(channels, following, 4, stride, padding=2, bias=False)
             norm = nn.InstanceNorm2d(following)
-            layers.append(nn.Sequential(conv, norm, nn.LeakyReLU(0.2)))
+            layers.append(nn.Sequential(conv, norm, nn.LeakyReLU(0.2, inplace=True)))
         channels = following
     layers.append(nn.Conv2d(channels, 1, 4, padding=2))
     return nn.ModuleList(layers)

@@ -68,24 +68,24 @@ def _patch_layers(config: PatchGanConfig) -> Iterator[nn.Module]:
         yield conv(channels, following, 4, stride, padding=1, bias=bias or layer == 0)
         if layer:
             yield _norm(config, following)
-        yield nn.LeakyReLU(0.2)
+        yield nn.LeakyReLU(0.2, inplace=True)
         if config.antialias:
             yield BlurDown(following)
         channels = following
     following = config.width * min(2**config.layers, config.widest)
     yield conv(channels, following, 4, padding=1, bias=bias)
     yield _norm(config, following)
-    yield nn.LeakyReLU(0.2)
+    yield nn.LeakyReLU(0.2, inplace=True)
     yield conv(following, 1, 4, padding=1)
 
 
 def _pixel_layers(config: PatchGanConfig) -> Iterator[nn.Module]:
     conv, bias = _convolution(config)
     yield conv(config.in_channels, config.width, 1)
-    yield nn.LeakyReLU(0.2)
+    yield nn.LeakyReLU(0.2, inplace=True)
     yield conv(config.width, config.width * 2, 1, bias=bias)
     yield _norm(config, config.width * 2)
-    yield nn.LeakyReLU(0.2)
+    yield nn.LeakyReLU(0.2, inplace=True)
     yield conv(config.width * 2, 1, 1, bias=bias)
 
 

@@ -40,7 +40,9 @@ class ResnetConfig:
             and run well on edge engines: "nearest" and "pixelshuffle".
         stem: "space_to_depth" sees the image in 4x4 blocks, and so has neither a 7x7 stem nor
             steps down; its head is a 3x3 convolution and depth-to-space, without steps up.
-        head: "rgb" is tanh(f(x)); "residual" adds the input: clamp(x + tanh(f(x)), -1, 1).
+        head: "rgb" is tanh(f(x)); "residual" adds it to the input, "affine" scales and shifts the
+            input by twice as many maps, gain = 1 + tanh(…) and bias = tanh(…), both clamped to
+            [-1, 1].
     """
 
     in_channels: PositiveInt = 3
@@ -53,7 +55,12 @@ class ResnetConfig:
     downsampling: Literal["stride", "blur"] = "stride"
     upsampling: Literal["deconv", "blur", "nearest", "pixelshuffle"] = "deconv"
     stem: Literal["full", "space_to_depth"] = "full"
-    head: Literal["rgb", "residual"] = "rgb"
+    head: Literal["rgb", "residual", "affine"] = "rgb"
+
+    @property
+    def maps(self) -> int:
+        """Channels of the last convolution, at full size."""
+        return self.out_channels * (2 if self.head == "affine" else 1)
 
     @property
     def bias(self) -> bool:
@@ -85,7 +92,14 @@ class ResnetGenerator(nn.Module):
         """
         check_size(x, self.multiple, "the ResNet generator", self.least_px)
         y: Tensor = self.model(x)
-        return (x + y).clamp(-1, 1) if self.config.head == "residual" else y
+        match self.config.head:
+            case "rgb":
+                return y
+            case "residual":
+                return (x + y).clamp(-1, 1)
+            case "affine":
+                gain, bias = y.chunk(2, dim=1)
+                return (x * (1 + gain) + bias).clamp(-1, 1)
 
     def features(self, x: Tensor, layers: Iterable[int]) -> list[Tensor]:
         """Return what the layers with these indices of `model` give, and run none after the last.
@@ -112,7 +126,7 @@ class ResidualBlock(nn.Module):
         channels = config.width * 4
         dropout = [nn.Dropout(0.5)] if config.dropout else []
         self.conv_block = nn.Sequential(
-            *_conv3(config, channels), nn.ReLU(), *dropout, *_conv3(config, channels)
+            *_conv3(config, channels), nn.ReLU(inplace=True), *dropout, *_conv3(config, channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,13 +148,13 @@ def _stem(config: ResnetConfig) -> Iterator[nn.Module]:
     yield make_padding(config.padding, 3)
     yield nn.Conv2d(config.in_channels, config.width, 7, bias=config.bias)
     yield make_norm(config.norm, config.width)
-    yield nn.ReLU()
+    yield nn.ReLU(inplace=True)
     blur = config.downsampling == "blur"
     for channels in (config.width, config.width * 2):
         stride = 1 if blur else 2
         yield nn.Conv2d(channels, channels * 2, 3, stride, padding=1, bias=config.bias)
         yield make_norm(config.norm, channels * 2)
-        yield nn.ReLU()
+        yield nn.ReLU(inplace=True)
         if blur:
             yield BlurDown(channels * 2)
 
@@ -150,9 +164,9 @@ def _head(config: ResnetConfig) -> Iterator[nn.Module]:
     for channels in (config.width * 4, config.width * 2):
         yield from _double(config, channels)
         yield make_norm(config.norm, channels // 2)
-        yield nn.ReLU()
+        yield nn.ReLU(inplace=True)
     yield make_padding(config.padding, 3)
-    yield nn.Conv2d(config.width, config.out_channels, 7)
+    yield nn.Conv2d(config.width, config.maps, 7)
     yield nn.Tanh()
 
 
@@ -180,10 +194,10 @@ def _space_to_depth_stem(config: ResnetConfig) -> Iterator[nn.Module]:
     yield nn.PixelUnshuffle(4)
     yield nn.Conv2d(config.in_channels * 16, channels, 3, padding=1, bias=config.bias)
     yield make_norm(config.norm, channels)
-    yield nn.ReLU()
+    yield nn.ReLU(inplace=True)
 
 
 def _depth_to_space_head(config: ResnetConfig) -> Iterator[nn.Module]:
-    yield nn.Conv2d(config.width * 4, config.out_channels * 16, 3, padding=1)
+    yield nn.Conv2d(config.width * 4, config.maps * 16, 3, padding=1)
     yield nn.PixelShuffle(4)
     yield nn.Tanh()

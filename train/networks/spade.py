@@ -153,8 +153,8 @@ class SpadeBlock(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Return (N, out_channels, h, w) of features (N, in_channels, h, w)."""
         shortcut = self.conv_s(self.norm_s(x, labels)) if self.learned_shortcut else x
-        y = self.conv_0(functional.leaky_relu(self.norm_0(x, labels), _SLOPE))
-        y = self.conv_1(functional.leaky_relu(self.norm_1(y, labels), _SLOPE))
+        y = self.conv_0(functional.leaky_relu(self.norm_0(x, labels), _SLOPE, inplace=True))
+        y = self.conv_1(functional.leaky_relu(self.norm_1(y, labels), _SLOPE, inplace=True))
         result: Tensor = shortcut + y
         return result
 
@@ -169,7 +169,7 @@ class Spade(nn.Module):
         super().__init__()
         self.param_free_norm = nn.BatchNorm2d(channels, affine=False)
         self.mlp_shared = nn.Sequential(
-            nn.Conv2d(label_planes, _MODULATION_WIDTH, 3, padding=1), nn.ReLU()
+            nn.Conv2d(label_planes, _MODULATION_WIDTH, 3, padding=1), nn.ReLU(inplace=True)
         )
         self.mlp_gamma = nn.Conv2d(_MODULATION_WIDTH, channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(_MODULATION_WIDTH, channels, 3, padding=1)
@@ -204,7 +204,7 @@ class SpadeEncoder(nn.Module):
             layers += [
                 SpectralConv2d(channels, following, 3, stride=2, padding=1, bias=False),
                 nn.InstanceNorm2d(following),
-                nn.LeakyReLU(_SLOPE),
+                nn.LeakyReLU(_SLOPE, inplace=True),
             ]
             channels = following
         self.layers = nn.Sequential(*layers)

@@ -76,7 +76,7 @@ class _Outermost(nn.Module):
         bias = config.norm == "instance"
         down = nn.Conv2d(config.in_channels, config.width, 4, stride=2, padding=1, bias=bias)
         up = nn.ConvTranspose2d(config.width * 2, config.out_channels, 4, stride=2, padding=1)
-        self.model = nn.Sequential(down, inner, nn.ReLU(), up, nn.Tanh())
+        self.model = nn.Sequential(down, inner, nn.ReLU(inplace=True), up, nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.model(x)
@@ -103,7 +103,9 @@ class _Block(nn.Module):
             inner * 2 if block else inner, outer, 4, stride=2, padding=1, bias=bias
         )
         end = [make_norm(config.norm, outer), *([nn.Dropout(0.5)] if dropout else [])]
-        self.model = nn.Sequential(nn.LeakyReLU(0.2), down, *middle, nn.ReLU(), up, *end)
+        self.model = nn.Sequential(
+            nn.LeakyReLU(0.2), down, *middle, nn.ReLU(inplace=True), up, *end
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.model(x)], 1)

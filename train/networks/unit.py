@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dayshift.train.networks.layers import (
     LayerNorm,
@@ -157,9 +158,9 @@ class ConvBlock(nn.Module):
         y: Tensor = self.norm(self.conv(self.pad(x)))
         match self.activation:
             case "relu":
-                return torch.relu(y)
+                return functional.relu(y, inplace=True)
             case "leaky_relu":
-                return nn.functional.leaky_relu(y, 0.2)
+                return functional.leaky_relu(y, 0.2, inplace=True)
             case "tanh":
                 return torch.tanh(y)
             case "none":

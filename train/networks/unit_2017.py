@@ -82,7 +82,7 @@ class _ResidualBlock(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.InstanceNorm2d(channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.InstanceNorm2d(channels),
             *([nn.Dropout(dropout)] if dropout else []),
@@ -101,11 +101,11 @@ def _encoder_layers(config: SharedVaeConfig) -> list[nn.Module]:
     width = config.width
     return [
         nn.Conv2d(config.in_channels, width, 7, padding=3),
-        nn.LeakyReLU(),
+        nn.LeakyReLU(inplace=True),
         nn.Conv2d(width, width * 2, 3, stride=2, padding=1),
-        nn.LeakyReLU(),
+        nn.LeakyReLU(inplace=True),
         nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1),
-        nn.LeakyReLU(),
+        nn.LeakyReLU(inplace=True),
         *_blocks(config.blocks, config),
     ]
 
@@ -115,9 +115,9 @@ def _decoder_layers(config: SharedVaeConfig) -> list[nn.Module]:
     return [
         *_blocks(config.blocks, config),
         nn.ConvTranspose2d(width * 4, width * 2, 3, stride=2, padding=1, output_padding=1),
-        nn.LeakyReLU(),
+        nn.LeakyReLU(inplace=True),
         nn.ConvTranspose2d(width * 2, width, 3, stride=2, padding=1, output_padding=1),
-        nn.LeakyReLU(),
+        nn.LeakyReLU(inplace=True),
         nn.ConvTranspose2d(width, config.out_channels, 1),
         nn.Tanh(),
     ]
