@@ -10,6 +10,7 @@ photos. Columns:
   to those of the dark sources alone; 1 is day, 0 is night.
 - night: share of images that a linear day/night probe takes for night.
 - mIoU: of the segmenter's labels before and after. edges: correlation of edges before and after.
+- kept: share of the detector's objects that are found again.
 - warp, static: flicker over the source's own, on driving clips and on clips of a fixed camera.
 """
 
@@ -31,6 +32,7 @@ from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import load
 from dayshift.runtime.sources.video import VideoSource
 from dayshift.train.data.images import list_images, read_image
+from dayshift.train.metrics.detection import CocoDetector, DetectionsKept
 from dayshift.train.metrics.distances import kernel_distance
 from dayshift.train.metrics.espnet import CLASS_NAMES, NO_CLASS, CityscapesSegmenter
 from dayshift.train.metrics.features import Features, SqueezeNetFeatures
@@ -58,6 +60,7 @@ class Row:
     night_share: float
     miou: float | None
     edges: float
+    kept: float | None
     warp: float | None
     static: float | None
 
@@ -78,7 +81,7 @@ class NightBench:
         Args:
             data: folder as the module says.
             weights: of the measuring networks.
-            segment_every: segment one in so many test photos; 0 for none.
+            segment_every: segment one in so many test photos; 0 for no labels and no detections.
             clip_frames: frames of each clip; 0 for no clips.
         """
         self._features = SqueezeNetFeatures(weights)
@@ -91,6 +94,7 @@ class NightBench:
         of_train_days = self._features(map(read_image, list_images([data / "day/train"])))
         self._probe = DomainProbe(of_train_days, self._features(self.train_nights))
         self._segmenter = CityscapesSegmenter(weights) if segment_every else None
+        self._detector = CocoDetector(weights) if segment_every else None
         self._segment_every = segment_every
         self._maps: list[ClassMap] = []
         self._clips = data / "video"
@@ -110,6 +114,7 @@ class NightBench:
             self._probe.share_of_target(features),
             self._miou(images),
             float(np.mean(edges)),
+            self._kept(images),
             self._flicker(DRIVING, translate, "warping_ratio"),
             self._flicker(STATIC, translate, "change_ratio"),
         )
@@ -147,6 +152,14 @@ class NightBench:
         for before, image in zip(self._maps, images[:: self._segment_every], strict=True):
             agreement.add_maps(before, self._segmenter(image))
         return agreement.value()
+
+    def _kept(self, images: Sequence[Pixels]) -> float | None:
+        if self._detector is None:
+            return None
+        kept = DetectionsKept(self._detector)
+        for before, image in zip(self._days, images, strict=True):
+            kept.add(before, image)
+        return kept.value()
 
     def _flicker(self, clips: Sequence[str], translate: Translate, ratio: str) -> float | None:
         if not self._clip_frames:
@@ -200,8 +213,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         with load(model, precision=args.precision, strength=args.strength) as loaded:
             rows.append(bench.measure(f"{loaded.name} {loaded.precision}", loaded, note))
     halves, probe = bench.halves(), bench.probe_on_photos()
-    print("| | KID share | dark | night | mIoU | edges | warp | static |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| | KID share | dark | night | mIoU | edges | kept | warp | static |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         cells = [_cell(value) for value in list(asdict(row).values())[1:]]
         print(f"| {row.name} | {' | '.join(cells)} |")

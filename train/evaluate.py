@@ -2,7 +2,7 @@
 
 | given | metrics |
 |---|---|
-| always | edge_correlation; segmentation_miou (weights) |
+| always | edge_correlation; segmentation_miou, detections_kept (weights) |
 | target, unpaired images of the target domain | kid_N, fid_N for each feature network N (weights) |
 | pairs, true translations | psnr_db, ssim; lpips_squeeze (weights) |
 | clips | flicker_warping_ratio, flicker_change_ratio |
@@ -33,6 +33,7 @@ from dayshift.train.metrics.features import FeatureNetwork, Features, open_featu
 from dayshift.train.metrics.flicker import measure_flicker
 from dayshift.train.metrics.lpips import Lpips
 from dayshift.train.metrics.measures import (
+    DetectedObjects,
     FeatureRows,
     Mean,
     Measure,
@@ -102,6 +103,7 @@ def evaluate(
     measures: list[Measure] = [Mean(edges)]
     not_measured: dict[str, str] = {}
     _try_to_add(measures, not_measured, "segmentation_miou", lambda: Segmentation(weights))
+    _try_to_add(measures, not_measured, "detections_kept", lambda: DetectedObjects(weights))
     if pairs is not None:
         measures.append(Mean(likeness))
         _try_to_add(measures, not_measured, Lpips.key, lambda: Mean(look(weights)))

@@ -71,7 +71,7 @@ def test_a_perfect_translation_scores_as_one(root: Path, features: Path) -> None
     assert found.metrics["kid_squeezenet"] < found.metrics["kid_squeezenet_source"]
     assert found.metrics["fid_squeezenet"] < found.metrics["fid_squeezenet_source"]
     assert "fire9" in found.feature_networks["squeezenet"]
-    assert set(found.not_measured) == {"segmentation_miou", "lpips_squeeze"}
+    assert set(found.not_measured) == {"segmentation_miou", "detections_kept", "lpips_squeeze"}
     assert "--weights DIR" in found.not_measured["lpips_squeeze"]
     json.dumps(asdict(found), allow_nan=False)
 

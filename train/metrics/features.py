@@ -86,6 +86,8 @@ class InceptionFeatures:
             MissingDependency: torch-fidelity is not installed.
         """
         path = find_weights("pt_inception-2015-12-05-6726825d.pth", folder)
+        # torch-fidelity unpickles without limits: only what holds nothing but tensors gets there.
+        read_weights(path)
         try:
             from torchmetrics.image.fid import NoTrainInceptionV3
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dayshift.runtime import quality
 from dayshift.runtime.image import Pixels
+from dayshift.train.metrics.detection import CocoDetector, DetectionsKept
 from dayshift.train.metrics.espnet import CLASS_NAMES, NO_CLASS, CityscapesSegmenter
 from dayshift.train.metrics.features import FeatureNetwork, Features
 from dayshift.train.metrics.lpips import Lpips
@@ -74,6 +75,28 @@ class Segmentation:
         """Return the mean IoU; nothing where the segmenter saw no class."""
         value = self._agreement.value()
         return {} if value is None else {"segmentation_miou": value}
+
+
+class DetectedObjects:
+    """Share of the COCO detector's objects that are found again."""
+
+    def __init__(self, weights: Path | None) -> None:
+        """Load the detector.
+
+        Raises:
+            WeightsError: It is not in the folder.
+        """
+        self._kept = DetectionsKept(CocoDetector(weights))
+
+    def add(self, source: Pixels, image: Pixels, truth: Pixels | None) -> None:
+        """Count one image."""
+        del truth
+        self._kept.add(source, image)
+
+    def values(self) -> dict[str, float]:
+        """Return the share; nothing where the sources have no objects."""
+        value = self._kept.value()
+        return {} if value is None else {"detections_kept": value}
 
 
 def edges(source: Pixels, image: Pixels, truth: Pixels | None) -> dict[str, float]:
