@@ -37,13 +37,14 @@ format: $(VENV)/.dayshift-dev ## bring all files into shape
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
-bench: $(VENV)/.dayshift-dev ## measure the bundled model beside PyTorch's CycleGAN: writes bench.json, bench.html, bench.md
+bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (minutes): bench.json, .html, .md
 	@$(VENV)/bin/dayshift bench day2night resnet_9blocks --json bench.json --plot bench.html \
 		--markdown bench.md $(ARGS)
 
 clean: ## remove builds, caches and the demo's files; keeps the virtual environment
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	rm -f $(OUT)/demo.mp4 $(OUT)/demo.png $(OUT)/demo.json
+	rm -f bench.json bench.html bench.md
 	find benchmarks dayshift export models runtime tests train -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment serves both stamps: the development install contains all of the demo's.

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import shutil
 import signal
 import statistics
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from dayshift.benchmarks.cases import Case, model_spec
-from dayshift.benchmarks.reproduce import benchmark_app_words
+from dayshift.benchmarks.reproduce import benchmark_app_words, shown_path
 from dayshift.benchmarks.rounds import RowFailed, Worker
 from dayshift.benchmarks.statistics import median_interval
 from dayshift.runtime.bundled import model_folder
@@ -66,7 +67,7 @@ def check_against(
         "benchmark_app_ms": round(statistics.median(theirs), 4),
         "share": median_interval(shares).as_json(),
         "shares": [round(share, 4) for share in shares],
-        "command": " ".join(words),
+        "command": shlex.join(["benchmark_app", *words[1:]]),
         "reason": None,
     }
 
@@ -80,7 +81,7 @@ def _words(case: Case, facts: dict[str, Any]) -> list[str] | None:
     form = spec.form(facts["form"])
     file = next(file for file in form.files.values() if file.sha256 == facts["model_sha256"])
     shapes = {name: tuple(shape) for name, shape in facts["engine_shapes"].items()}
-    path = model_folder(case.model) / file.path
+    path = shown_path(model_folder(case.model) / file.path)
     return [program, *benchmark_app_words(path, shapes, case, seconds=2 * _MEASURE_S)[1:]]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dayshift.benchmarks.scenarios import Block, Stopwatch, calls, rewarm
+from dayshift.benchmarks.scenarios import Block, Stopwatch, calls
 from dayshift.runtime.errors import MissingDependency
 
 PEAKS = ("int8", "bf16", "fp32", "memory")
@@ -41,7 +41,6 @@ class Peak:
 
     def block(self, seconds: float) -> Block:
         """Run for that long."""
-        rewarm(self.call, seconds)
         watch = Stopwatch()
         return watch.block(calls(self, seconds))
 

@@ -26,7 +26,7 @@ def command_lines(case: Case) -> list[str]:
     if chosen is None:
         return []
     file, shapes = chosen
-    path = model_folder(case.model) / file.path
+    path = shown_path(model_folder(case.model) / file.path)
     match backend:
         case "openvino":
             return [shlex.join(benchmark_app_words(path, shapes, case))]
@@ -34,6 +34,12 @@ def command_lines(case: Case) -> list[str]:
             return [_trtexec(path, shapes), _polygraphy(path, shapes, "--trt")]
         case _:
             return [_polygraphy(path, shapes, "")]
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path as it is written from here: reports travel, and tell no one's folders."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _graph_of(case: Case, spec: ModelSpec) -> tuple[GraphFile, dict[str, tuple[int, ...]]] | None:

@@ -85,7 +85,8 @@ class Row:
         if self.is_measured:
             row.update(self._figures())
         row.update(self.quality)
-        if self.status == "passed" and self.quality.get("distinct_images") == 1:
+        images, distinct = (self.quality.get(k, 1) for k in ("n_frames", "distinct_images"))
+        if self.status == "passed" and images > 1 == distinct:
             self.fail("failed", "different frames gave one and the same image")
         row.update(status=self.status, reason=self.reason)
         row["warnings"] = self._warnings(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -14,10 +14,6 @@ from dayshift.benchmarks.opening import Opened, PlanTranslator, Translator
 from dayshift.runtime.backends import Backend
 from dayshift.runtime.backends.base import Array
 from dayshift.runtime.image import Pixels
-
-# After the other rows had the machine, caches are cold and worker threads asleep.
-_UNTIMED_CALLS = 3
-_UNTIMED_S = 0.05
 
 
 @dataclass
@@ -125,7 +121,6 @@ class SingleStream:
 
     def block(self, seconds: float) -> Block:
         """Translate frames for that long."""
-        rewarm(self.call, seconds)
         times: list[float] = []
         stages: dict[str, list[float]] = {"preprocess": [], "infer": [], "postprocess": []}
         watch = Stopwatch()
@@ -165,7 +160,6 @@ class Batched(SingleStream):
 
     def block(self, seconds: float) -> Block:
         """Translate batches for that long."""
-        rewarm(self.call, seconds)
         watch = Stopwatch()
         times = calls(self, seconds)
         return watch.block(times, frames=len(times) * self._batch)
@@ -186,7 +180,6 @@ class EngineAlone:
 
     def block(self, seconds: float) -> Block:
         """Run the graph for that long."""
-        rewarm(self.call, seconds)
         watch = Stopwatch()
         times = calls(self, seconds)
         return watch.block(times, stages_ms={"infer": times})
@@ -212,8 +205,6 @@ class Offline:
 
     def block(self, seconds: float) -> Block:
         """Keep all streams busy for that long."""
-        for stream in self._streams:
-            rewarm(stream.call, seconds)
         watch = Stopwatch()
         with ThreadPoolExecutor(len(self._streams)) as pool:
             parts = list(pool.map(lambda stream: calls(stream, seconds), self._streams))
@@ -231,11 +222,3 @@ def calls(subject: Calls, seconds: float) -> list[float]:
     while time.perf_counter() < ends_at:
         times.append(subject.call())
     return times
-
-
-def rewarm(call: Callable[[], float], seconds: float) -> None:
-    """Make a few untimed calls, but none that would take longer than the block itself."""
-    started_at = time.perf_counter()
-    for _ in range(_UNTIMED_CALLS):
-        if call() / 1e3 > seconds or time.perf_counter() - started_at > _UNTIMED_S:
-            return

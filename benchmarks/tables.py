@@ -13,7 +13,7 @@ HEADINGS = (
     *("x torch", "PSNR dB", "SSIM", "MiB", "of limit"),
 )
 # As many as fit into a terminal or a log without folding.
-SHORT_HEADINGS = tuple(h for h in HEADINGS if h not in ("p95", "p99", "MiB", "of limit"))
+SHORT_HEADINGS = tuple(h for h in HEADINGS if h not in ("model", "p95", "p99", "MiB", "of limit"))
 
 # Columns of words stand to the left, figures to the right.
 WORDS = ("model", "backend", "precision", "size", "scenario", "what")
@@ -45,7 +45,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def short_cells(row: Mapping[str, Any]) -> list[str]:
-    """Return what the terminal says about one row, under `SHORT_HEADINGS`."""
+    """Return what the terminal says about one row of a model, under `SHORT_HEADINGS`."""
     named = dict(zip(HEADINGS, cells(row), strict=True))
     return [named[heading] for heading in SHORT_HEADINGS]
 

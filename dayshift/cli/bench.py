@@ -147,8 +147,10 @@ def _print(report: Mapping[str, Any]) -> None:
     from dayshift.benchmarks import tables
     from dayshift.cli.output import note, print_table
 
-    rows = [tables.short_cells(row) for row in tables.measured(report["rows"])]
-    print_table("dayshift bench", rows, headings=tables.SHORT_HEADINGS)
+    rows = tables.measured(report["rows"])
+    for model in dict.fromkeys(row["model"] for row in rows):
+        cells = [tables.short_cells(row) for row in rows if row["model"] == model]
+        print_table(str(model), cells, headings=tables.SHORT_HEADINGS)
     note(tables.machine_line(report))
     for line in tables.check_lines(report):
         note(line)
