@@ -48,13 +48,14 @@ def mutate_json(random: np.random.Generator, value: Any) -> Any:
         parent, key = _place(random, changed)
         match int(random.integers(4)):
             case 0 | 1:
-                parent[key] = _NASTY_VALUES[random.integers(len(_NASTY_VALUES))]
+                nasty = _NASTY_VALUES[random.integers(len(_NASTY_VALUES))]
+                parent[key] = copy.deepcopy(nasty)
             case 2:
                 del parent[key]
             case _ if isinstance(parent, dict):
                 parent[mutate_text(random, str(key))] = parent.pop(key)
             case _:
-                parent.append(parent[key])
+                parent.append(copy.deepcopy(parent[key]))
         if not changed:
             return changed
     return changed

@@ -260,7 +260,9 @@ def _first_complaint(error: ValidationError) -> str:
     """Put the first of pydantic's complaints in one line: field, reason, what was got."""
     complaints = error.errors(include_url=False)
     first = complaints[0]
-    field = ".".join(str(key) for key in first["loc"]) or "the file"
+    # A key is whatever the file has, line breaks and all.
+    keys = (" ".join(str(key).split())[:80] for key in first["loc"])
+    field = ".".join(keys) or "the file"
     reason = " ".join(first["msg"].split())
     # A syntax error's input is the whole file; its message has the line and column.
     shown = "" if first["type"] in ("json_invalid", "missing") else f", got {first['input']!r:.80}"

@@ -185,11 +185,18 @@ class Guard:
 def _is_foreign(request: Request, host: str) -> bool:
     """Say whether a page of another site sent a request."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and not _is_at(origin, host):
         return True
     site = request.headers.get("sec-fetch-site", "none")
     is_link = request.headers.get("sec-fetch-mode") == "navigate" and request.url.path == "/"
     return site not in ("same-origin", "none") and not (is_link and request.method == "GET")
+
+
+def _is_at(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # no address at all
+        return False
 
 
 def _without_port(name: str) -> str:

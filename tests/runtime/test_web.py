@@ -300,6 +300,7 @@ def test_a_name_that_was_pointed_at_this_machine_is_not(served: Served, host: st
         {"origin": "http://evil.example"},
         {"origin": "http://localhost:1"},
         {"origin": "null"},
+        {"origin": "http://[l"},
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
     ],

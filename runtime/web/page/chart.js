@@ -33,7 +33,7 @@ class Chart {
     context.clearRect(0, 0, width, height);
     const highest = Math.max(60, ...this.samples.map((sample) => sample[1])) * 1.1;
     const y = (value) => height - 1 - (value / highest) * (height - 2);
-    const step = highest > 300 ? 200 : highest > 120 ? 50 : 20;
+    const step = [20, 50, 100, 200, 500, 1000, 2000, 5000].find((size) => highest / size <= 4) ?? 20000;
     context.strokeStyle = "#232938";
     context.fillStyle = "#6b7488";
     context.font = "10px system-ui, sans-serif";

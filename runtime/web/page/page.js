@@ -55,6 +55,7 @@ function draw() {
   if (canvas.width !== image.width || canvas.height !== image.height) {
     canvas.width = image.width;
     canvas.height = image.height;
+    stage.style.setProperty("--ratio", image.width / image.height);
   }
   context.drawImage(image, 0, 0);
   if (!isComparing || !source) return;
