@@ -405,6 +405,13 @@ def test_the_pools_of_cyclegan_come_back() -> None:
         assert torch.equal(torch.as_tensor(other.extra_state()[key]), torch.as_tensor(image))
 
 
+def test_asking_a_generator_for_its_sizes_leaves_its_statistics_alone() -> None:
+    state = build("cut_fast").modules["generator"].state_dict()
+    seen = [int(v) for name, v in state.items() if name.endswith("num_batches_tracked")]
+    assert seen
+    assert not any(seen)
+
+
 def test_only_cyclegan_keeps_something_between_steps() -> None:
     kept = {}
     for name in TINY:

@@ -109,13 +109,9 @@ class Cut(Stateless):
                 f"CUT got the generator {config.generator.name}, expected one with features to "
                 "compare: a resnet or gain_light_image"
             )
-        self.features, self.layers = (
-            self.generator.features,
-            config.layers or self.generator.patch_layers,
-        )
-        with torch.no_grad():
-            channels = [f.shape[1] for f in self.features(torch.zeros(1, 3, 64, 64), self.layers)]
-        self.patch_networks = PatchNetworks(channels, config.length)
+        self.features = self.generator.features
+        self.layers = config.layers or self.generator.patch_layers
+        self.patch_networks = PatchNetworks(self._channels(), config.length)
         self.modules: dict[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -159,6 +155,13 @@ class Cut(Stateless):
         lowered = [term for name, term in terms.items() if name != "d"]
         update("generator", torch.stack(lowered).sum())
         return {name: term.detach() for name, term in terms.items()}
+
+    def _channels(self) -> list[int]:
+        self.generator.eval()  # this image is none to take statistics of
+        with torch.no_grad():
+            features = self.features(torch.zeros(1, 3, 64, 64), self.layers)
+        self.generator.train()
+        return [feature.shape[1] for feature in features]
 
     def _nce(self, source: Tensor, translation: Tensor, *, flipped: bool = False) -> Tensor:
         """Return the contrastive loss, averaged over layers."""
