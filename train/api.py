@@ -58,6 +58,7 @@ class Trainable:
         self.out = Path(out) if out else Path("runs") / self.method
         self._checkpoint: Checkpoint | None = None
         self._networks: dict[str, nn.Module] = {}
+        self._sources: str | None = data.get("a")
 
     @classmethod
     def load(cls: type[T], path: Folder) -> T:
@@ -73,7 +74,7 @@ class Trainable:
                 "load it with the class of its method"
             )
         loaded = cls.__new__(cls)
-        loaded._recipe, loaded.out = None, Path(path).parent
+        loaded._recipe, loaded.out, loaded._sources = None, Path(path).parent, None
         loaded._take(checkpoint)
         return loaded
 
@@ -121,16 +122,22 @@ class Trainable:
         return Path(path)
 
     def export(
-        self, out: Folder, *, calibration: Sequence[Folder], frames: Sequence[Folder]
+        self,
+        out: Folder,
+        *,
+        calibration: Sequence[Folder] = (),
+        frames: Sequence[Folder] = (),
     ) -> Path:
         """Write a model folder for `dayshift.load`, and return its path.
 
         Args:
             out: folder to make.
-            calibration: videos or folders of images that set the ranges of int8.
-            frames: others, on which every graph is compared with PyTorch.
+            calibration: videos or folders of images that set the ranges of int8; the training's
+                source images by default.
+            frames: others, on which every graph is compared with PyTorch; likewise.
 
         Raises:
+            UsageError: This was loaded from a checkpoint, and no frames are given.
             GateError: A graph's pictures differ too much.
             MissingDependency: The extra `export` is not installed.
         """
@@ -138,11 +145,12 @@ class Trainable:
         from dayshift.export.frames import read_frames  # noqa: TID251
         from dayshift.export.model_folder import export_model  # noqa: TID251
 
+        own = [self._sources] if self._sources else []
         export_model(
             self.checkpoint,
             Path(out),
-            calibration=read_frames([os.fspath(c) for c in calibration], count=64),
-            frames=read_frames([os.fspath(f) for f in frames], count=24),
+            calibration=read_frames([os.fspath(uri) for uri in calibration or own], count=64),
+            frames=read_frames([os.fspath(uri) for uri in frames or own], count=24),
         )
         return Path(out)
 

@@ -6,8 +6,11 @@ srun; each of these is recognised by its environment variables.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +21,12 @@ from dayshift.runtime.errors import DayshiftError, UsageError
 from dayshift.train.settings import Precision
 
 Device = Literal["auto", "cpu", "gpu"]
+
+_PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 class DeviceError(DayshiftError):
@@ -72,15 +81,28 @@ def open_fabric(devices: Devices, precision: Precision) -> Fabric:
         raise DeviceError(
             f"got --devices {count}, but there are {torch.cuda.device_count()} GPUs here"
         )
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        # Modules are never wrapped, since a method calls them as its paper does; see `update`.
-        strategy="ddp" if count * nodes > 1 else "auto",
-        devices=count,
-        num_nodes=nodes,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision],  # type: ignore[arg-type]
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="torch.distributed")
+    with _quiet():
+        fabric = Fabric(
+            accelerator="cuda" if on_gpu else "cpu",
+            # Modules are never wrapped, since a method calls them as its paper does; see `update`.
+            strategy="ddp" if count * nodes > 1 else "auto",
+            devices=count,
+            num_nodes=nodes,
+            precision=_PRECISIONS[precision],
+        )
         fabric.launch()
     return fabric
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Lightning logs of choices that were ours, and torch of its processes."""
+    log = logging.getLogger("lightning_fabric")
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="torch.distributed")
+            yield
+    finally:
+        log.setLevel(before)

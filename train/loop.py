@@ -196,11 +196,11 @@ class _Loop:
         elapsed = time.monotonic() - self._began_at
         self._session.facts["seconds"] = self._seconds_before + elapsed
         self._session.facts["data"] = self._session.job.source.facts()
-        checkpoint = self._session.checkpoint()
-        if self._fabric.is_global_zero:
-            save_checkpoint(self._out / CHECKPOINT, checkpoint)
+        with self._meter.paused():
+            checkpoint = self._session.checkpoint()
+            if self._fabric.is_global_zero:
+                save_checkpoint(self._out / CHECKPOINT, checkpoint)
         self._saved_at = time.monotonic()
-        self._meter.restart()
 
     def _tell(self, terms: dict[str, Tensor]) -> None:
         """Log, draw samples, validate and report, each when it is time."""
@@ -213,10 +213,11 @@ class _Loop:
             for logger in self._loggers:
                 logger.log_metrics(row, step)
         if self._fabric.is_global_zero:
-            if is_last or self._is_time(self._settings.sample_images):
-                self._draw_samples()
-            if is_last or self._is_time(self._settings.validate_images):
-                self._validate()
+            with self._meter.paused():
+                if is_last or self._is_time(self._settings.sample_images):
+                    self._draw_samples()
+                if is_last or self._is_time(self._settings.validate_images):
+                    self._validate()
             self._report()
 
     def _is_time(self, every_images: int) -> bool:
@@ -247,7 +248,6 @@ class _Loop:
             raise file.failed(error) from error
         finally:
             file.discard()
-        self._meter.restart()
 
     @torch.no_grad()
     def _validate(self) -> None:
@@ -265,7 +265,6 @@ class _Loop:
                 "step": self._session.step,
             }
             save_checkpoint(self._out / BEST, self._session.inference_checkpoint())
-        self._meter.restart()
 
     def _report(self) -> None:
         if self._on_progress is None:

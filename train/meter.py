@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _WINDOW_STEPS = 50
@@ -38,14 +40,18 @@ class Meter:
 
     def __init__(self, images_per_step: int) -> None:
         self._images_per_step = images_per_step
+        self._waited_s = self._paused_s = 0.0
         self._marks: deque[tuple[float, float]] = deque(maxlen=_WINDOW_STEPS + 1)
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin anew after a pause, such as a save, which is not part of the rate."""
-        self._waited_s = 0.0
-        self._marks.clear()
         self._marks.append((time.monotonic(), 0.0))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time inside, such as a save's, out of the rate."""
+        began_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused_s += time.monotonic() - began_at
 
     def waited(self, seconds: float) -> None:
         """Note time spent waiting for data."""
@@ -53,7 +59,7 @@ class Meter:
 
     def step_done(self) -> None:
         """Note the end of a step."""
-        self._marks.append((time.monotonic(), self._waited_s))
+        self._marks.append((time.monotonic() - self._paused_s, self._waited_s))
 
     def read(self) -> tuple[float, float]:
         """Return images per second and the share of the time spent waiting."""
