@@ -9,7 +9,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.provenance.certificates import (
@@ -69,23 +69,14 @@ def sign_bytes(content: bytes, mime: str, mark: Mark) -> bytes:
         UsageError: The user's certificate cannot be used.
     """
     signed = io.BytesIO()
-    try:
-        with _builder(mark) as builder, _signer(find_credentials()) as signer:
-            builder.sign(signer, mime, io.BytesIO(content), signed)
-    except (c2pa.C2paError, OSError) as error:
-        raise ManifestError(str(error)) from error
+    sign_stream(io.BytesIO(content), mime, mark, signed)
     return signed.getvalue()
 
 
-def sign_file(path: Path, mime: str, mark: Mark, signed: Path) -> None:
-    """Write a signed copy of a video; the errors are those of `sign_bytes`."""
+def sign_stream(source: IO[bytes] | io.RawIOBase, mime: str, mark: Mark, target: IO[bytes]) -> None:
+    """Write a signed copy; the errors are those of `sign_bytes`."""
     try:
-        with (
-            _builder(mark) as builder,
-            _signer(find_credentials()) as signer,
-            path.open("rb") as source,
-            signed.open("w+b") as target,
-        ):
+        with _builder(mark) as builder, _signer(find_credentials()) as signer:
             builder.sign(signer, mime, source, target)
     except (c2pa.C2paError, OSError) as error:
         raise ManifestError(str(error)) from error

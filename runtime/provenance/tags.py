@@ -49,11 +49,10 @@ def tag_jpeg(content: bytes, xmp: bytes) -> bytes:
     )
 
 
-def tag_mp4(path: Path, xmp: bytes) -> None:
-    """Append the packet to a complete MP4."""
+def mp4_box(xmp: bytes) -> bytes:
+    """Return the packet as the box that goes to the end of an MP4."""
     body = b"uuid" + _MP4_XMP + xmp
-    with path.open("ab") as file:
-        file.write((len(body) + 4).to_bytes(4, "big") + body)
+    return (len(body) + 4).to_bytes(4, "big") + body
 
 
 def find_format(path: Path) -> Format | None:
