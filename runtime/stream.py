@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dayshift.runtime.capture import Capture, check_policy
+from dayshift.runtime.control import Control
+from dayshift.runtime.ends import stopped_by
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.sources.supervised import SupervisedSource
 from dayshift.runtime.translator import Translated, Translator
 
 
@@ -33,31 +36,47 @@ class StreamResult:
 
 
 def stream(
-    source: str | int | Path | Source, model: Translator, *, policy: str | None = None
+    source: str | int | Path | Source,
+    model: Translator,
+    *,
+    policy: str | None = None,
+    control: Control | None = None,
 ) -> Generator[StreamResult, None, None]:
     """Translate a source frame by frame, for a `for` loop.
 
     A thread captures; the model runs in the loop's own thread, when it asks for the next result.
-    Leaving the loop, or closing the generator, stops the thread and closes the source.
+    Leaving the loop, or closing the generator, stops the thread and closes the source. A live
+    source that is named is watched, and opened again whenever it breaks; one that is given open is
+    taken as it is.
 
     Args:
         source: What `open_source` takes, or an open source.
         model: Translates the frames.
         policy: `latest` (the newest frame wins, others are dropped) or `every`; by default `latest`
             for a live source and `every` for another.
+        control: Its strength is followed and its stop ends the loop; the source's events are told
+            there.
 
     Raises:
         DayshiftError: The source cannot be opened or broke off, or the engine failed.
         UsageError: There is no such policy or scheme.
     """
     chosen = check_policy(policy)
-    opened = open_source(source) if isinstance(source, str | int | Path) else source
-    with Capture(opened, chosen) as capture:
+    desk = control or Control()
+    opened = source
+    if isinstance(opened, str | int | Path):
+        opened = open_source(opened)
+        if opened.is_live:
+            every = chosen == "every"
+            opened = SupervisedSource(opened, desk.events, keeps_every=every)
+    with Capture(opened, chosen) as capture, stopped_by(desk, capture.end):
         width, height = opened.size
         model.warm_up(height, width)
         capture.start()
         while (captured := capture.frames.get()) is not None:
-            frame = captured.frame
+            frame, strength = captured.frame, desk.settings.strength
+            if strength is not None and strength != model.strength:
+                model.strength = strength
             translation = model.translate(frame.pixels)
             latency_ms = (time.perf_counter() - frame.captured_at) * 1e3
             yield StreamResult(frame, translation.image, translation, frame.index, latency_ms)

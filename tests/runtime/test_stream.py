@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SourceError, UsageError
+from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.sources import Source, open_source
@@ -145,3 +147,25 @@ def test_wrong_words_are_raised_when_the_loop_starts(
 ) -> None:
     with pytest.raises(error, match=complaint):
         next(stream(source, model, policy=policy))
+
+
+def test_a_named_live_source_heals_and_tells_whoever_listens(model: Model) -> None:
+    control = Control()
+    source = "synthetic://?size=64x48&fps=100&frames=60&faults=disconnect@0.2:0.1"
+    indices = [result.index for result in stream(source, model, control=control)]
+    assert indices == sorted(set(indices))
+    states = [event.state for event in control.events.recent]
+    assert State.RECONNECTING in states
+    assert states[-1] is State.RUNNING
+
+
+def test_a_control_turns_the_strength_and_ends_the_loop(model: Model) -> None:
+    control, strengths = Control(), []
+    for result in stream(Watched(is_live=False), model, control=control):
+        strengths.append(model.strength)
+        control.change(strength=0.25)
+        if result.index == 5:
+            control.stop()
+    assert strengths[0] == 1.0
+    assert set(strengths[1:]) == {0.25}
+    assert 6 <= len(strengths) < 20
