@@ -1,8 +1,8 @@
 """NVIDIA's own Python bindings, driven by our builder and runner from the first call to the last.
 
 The bindings are a wheel of 1 MB; the library below them, which needs a GPU, is one of ours that
-answers what it is taught (`tests/fakes/libnvinfer.cpp`). Classes, enums, signatures and the checks of
-arguments are NVIDIA's.
+answers what it is taught (`tests/fakes/libnvinfer.cpp`). Classes, enums, signatures and the checks
+of arguments are NVIDIA's.
 
 Set DAYSHIFT_TENSORRT_BINDINGS to folders that hold an unpacked wheel each, separated as in PATH:
 
