@@ -7,6 +7,7 @@ leaves a histogram of its absolute values. From one histogram come the threshold
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -67,25 +68,50 @@ class Histogram:
         return min(self.largest, float(best) * self.width)
 
 
-def collect_histograms(
-    model: onnx.ModelProto, tensors: Sequence[str], feeds: Iterable[Feed]
-) -> dict[str, Histogram]:
-    """Run the graph on every feed and return the histogram of each named tensor.
+@dataclass(frozen=True)
+class Activations:
+    """What tensors held on real frames: histograms of some, the largest absolute value of all."""
+
+    histograms: dict[str, Histogram]
+    largest: dict[str, float]
+
+    def thresholds(self, method: Method) -> dict[str, float]:
+        """Return the threshold of every histogram."""
+        return {name: h.threshold(method) for name, h in self.histograms.items()}
+
+
+def collect_activations(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    feeds: Iterable[Feed],
+    *,
+    only_largest: Sequence[str] = (),
+) -> Activations:
+    """Run the graph on every feed and watch tensors inside it.
+
+    Args:
+        model: A float32 graph.
+        tensors: Whose histograms are wanted.
+        feeds: Inputs of the graph.
+        only_largest: Whose largest absolute value is enough.
 
     Raises:
-        ModelError: The graph cannot run on a feed, or an activation is not finite.
+        ModelError: An activation is not finite.
     """
-    session = open_session(expose(model, tensors))
-    histograms = {name: Histogram() for name in tensors}
+    histograms = {name: Histogram() for name in dict.fromkeys(tensors)}
+    largest = dict.fromkeys([*histograms, *only_largest], 0.0)
+    session = open_session(expose(model, largest))
     for feed in feeds:
-        for name, values in zip(tensors, session.run(list(tensors), feed), strict=True):
+        for name, values in zip(largest, session.run(list(largest), feed), strict=True):
             if not np.isfinite(values).all():
                 raise ModelError(
                     f"the activation {name} is not finite in float32: "
                     "the weights are damaged, or training diverged"
                 )
-            histograms[name].add(values)
-    return histograms
+            largest[name] = max(largest[name], float(np.abs(values).max(initial=0.0)))
+            if name in histograms:
+                histograms[name].add(values)
+    return Activations(histograms, largest)
 
 
 def expose(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:

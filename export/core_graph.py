@@ -1,8 +1,10 @@
 """The core: a trained network as an ONNX graph of floats, before any precision or form is chosen.
 
-Two rewrites that keep the function go first: batch norm is folded into the convolution before it,
-and the channel order of the camera (BGR) is folded into the first and last weights, so that no
-engine ever swaps channels.
+Rewrites that keep the function go first: spectral norm and batch norm are folded into the
+convolutions they belong to, batch norm by the image's own statistics becomes the instance norm that
+it is at batch size 1, and layers that do nothing at test time go. For gain_light, whose frame is
+small and whose time is short, the camera's channel order (BGR) is folded into the first and last
+weights too.
 """
 
 from __future__ import annotations
@@ -18,50 +20,112 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fusion
 
+from dayshift.export.onnx_file import OPSET
+from dayshift.runtime.errors import UsageError
+from dayshift.train.checkpoint import NetworkRecord
 from dayshift.train.networks.gain_light import STRIDE, GainLight
+from dayshift.train.networks.inference import set_inference
+from dayshift.train.networks.spade import SpadeGenerator
 
-OPSET = 20  # the newest that TensorRT 10.3, OpenVINO and ONNX Runtime all read
-_EXAMPLE_SIZE = (184, 320)
-
-
-class _HalfPrecision(nn.Module):
-    """The network with fp16 weights and activations between float32 inputs and outputs."""
-
-    def __init__(self, network: GainLight) -> None:
-        super().__init__()
-        self.network = network.half()
-
-    def forward(self, frame: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
-        gain, light = self.network(frame.half(), strength)
-        return gain, light
+_GAIN_LIGHT_SIZE = (184, 320)
+_LARGEST_SIDE = 4096
 
 
-def prepare(network: GainLight) -> GainLight:
-    """Return a copy for deployment, the same function: BGR in and out, batch norm folded."""
-    deployed = copy.deepcopy(network).eval().cpu()
+def prepare(network: nn.Module, record: NetworkRecord | None = None) -> nn.Module:
+    """Return a copy for deployment, the same function with everything folded that folds.
+
+    Args:
+        network: As `Checkpoint.network` gives it.
+        record: How it behaves at test time.
+
+    Raises:
+        UsageError: Its dropout draws at test time: a graph gives one image for one frame.
+    """
+    if record is not None and record.dropout:
+        raise UsageError(
+            "this checkpoint's dropout draws at test time, so that a video would flicker, and a "
+            "graph is the same every time: import it without --dropout"
+        )
+    deployed = copy.deepcopy(network).eval().cpu().float()
+    set_inference(deployed, norm="running" if record is None else record.norm)
     _fold_batch_norm(deployed)
-    _fold_channel_order(deployed)
+    if isinstance(deployed, GainLight):
+        _fold_channel_order(deployed)
     return deployed
 
 
-def export_core(deployed: GainLight, *, half: bool = False) -> onnx.ModelProto:
+def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onnx.ModelProto:
     """Trace a prepared network.
 
-    Returns: Graph with inputs `frame` float32 (1, 3, H, W) BGR in [0, 1] (H and W multiples of 8)
-        and `strength` float32 (1,); outputs `gain` and `light`, float32 (1, 3, H, W) BGR in [0, 1].
-        Weights inside.
+    Args:
+        deployed: From `prepare`.
+        size: (height, width) that the graph is made for alone; None leaves both open.
+
+    Returns:
+        For gain_light a graph from `frame`, float32 (1, 3, H, W) BGR in [0, 1] (H and W multiples
+        of 8), and `strength`, float32 (1,), to `gain` and `light`, shaped and ordered as `frame`.
+        For others one from `x`, RGB in [-1, 1] or label planes, to `y`, RGB in [-1, 1], both
+        float32 NCHW. Weights inside.
     """
-    module: nn.Module = _HalfPrecision(copy.deepcopy(deployed)) if half else deployed
-    height, width = (torch.export.Dim(name, min=2, max=512) for name in ("rows", "columns"))
+    if isinstance(deployed, GainLight):
+        frame = torch.rand(1, 3, *_GAIN_LIGHT_SIZE)
+        examples: tuple[Tensor, ...] = (frame, torch.ones(1))
+        return _trace(deployed, examples, ["frame", "strength"], ["gain", "light"], STRIDE)
+    multiple = multiple_of(deployed)
+    # More than one step each way, and not square: sizes of one are taken for constants.
+    height, width = size or (2 * max(multiple, 16), 3 * max(multiple, 16))
+    planes = torch.rand(1, input_planes(deployed), height, width)
+    return _trace(deployed, (planes,), ["x"], ["y"], None if size else multiple)
+
+
+def multiple_of(network: nn.Module) -> int:
+    """Return what height and width must be multiples of."""
+    multiple = getattr(network, "multiple", None)
+    if not isinstance(multiple, int):
+        raise UsageError(
+            f"cannot export a {type(network).__name__}: expected a network that makes images"
+        )
+    return multiple
+
+
+def input_planes(network: nn.Module) -> int:
+    """Return the channels of an image network's input."""
+    if isinstance(network, SpadeGenerator):
+        return network.config.label_planes
+    planes = getattr(getattr(network, "config", None), "in_channels", 3)
+    assert isinstance(planes, int)
+    return planes
+
+
+def _trace(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    multiple: int | None,
+) -> onnx.ModelProto:
+    """Export with the dynamo exporter; height and width stay open where a multiple is given."""
+    shapes = None
+    if multiple is not None:
+        rows, columns = (
+            torch.export.Dim(name, min=2, max=_LARGEST_SIDE // multiple)
+            for name in ("rows", "columns")
+        )
+        # A side in its own name where it may be anything: 1 * rows is no dimension to torch.
+        sides = (
+            {2: rows, 3: columns} if multiple == 1 else {2: multiple * rows, 3: multiple * columns}
+        )
+        shapes = (sides, *[None] * (len(examples) - 1))
     with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
-            (torch.rand(1, 3, *_EXAMPLE_SIZE), torch.ones(1)),
-            input_names=["frame", "strength"],
-            output_names=["gain", "light"],
-            dynamic_shapes=({2: STRIDE * height, 3: STRIDE * width}, None),
+            examples,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
+            external_data=False,
             verbose=False,
         )
     assert program is not None
@@ -87,9 +151,15 @@ def _fold_batch_norm(module: nn.Module) -> None:
         if isinstance(child, nn.Sequential):
             for index in range(len(child) - 1):
                 conv, norm = child[index], child[index + 1]
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                if not isinstance(norm, nn.BatchNorm2d):
+                    continue
+                if isinstance(conv, nn.Conv2d):
                     child[index] = fusion.fuse_conv_bn_eval(conv, norm)
-                    child[index + 1] = nn.Identity()
+                elif isinstance(conv, nn.ConvTranspose2d):
+                    child[index] = fusion.fuse_conv_bn_eval(conv, norm, transpose=True)
+                else:
+                    continue
+                child[index + 1] = nn.Identity()
 
 
 @torch.no_grad()

@@ -1,159 +1,64 @@
-"""The two forms of a gain-and-light model, as ONNX around one core.
+"""Forms: graphs around a core, assembled from parts.
 
-What stands around the core is written in ONNX's own text syntax: it is short, it is what the
-engines read, and its shapes stay symbolic, which traced Python arithmetic on a frame's size would
-not.
-
-* maps: small frame to gain and light, both uint8; the runtime shrinks, enlarges and applies.
-* full: frame to image, all inside. It shrinks by the integer that brings the short side nearest to
-  `short_side`, as `runtime.image.shrink_factor` does. TensorRT runs this one, and there uint8 is a
-  type of the graph's edge alone: a frame may only be cast, an image only come from a cast.
+What stands around a core is written in ONNX's own text syntax: it is short, it is what the engines
+read, and its shapes stay symbolic, which traced Python arithmetic on a frame's size would not.
+Parts are joined by the names of their tensors; a part's own names carry its prefix.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 from onnx import compose, numpy_helper, parser
 
-from dayshift.export.core_graph import OPSET
-from dayshift.train.networks.gain_light import BORDER, STRIDE
+from dayshift.export.onnx_file import OPSET
 
 _IR_VERSION = 10  # the newest that ONNX Runtime 1.18 and TensorRT 10.3 accept
-_HEADER = f'<ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>'
-_RESIZE = 'Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">'
-
-# Extends the small frame as `networks.gain_light.predict_maps` does, then makes it float NCHW.
-_EXTEND = """
-    small_shape = Shape(small)
-    small_sides = Slice(small_shape, one, three)
-    below = Neg(small_sides)
-    missing = Mod(below, stride)
-    after_sides = Add(missing, border)
-    pads = Concat<axis = 0>(zero, border, two_zeros, after_sides, zero)
-    extended = Pad<mode = "edge">(small, pads)
-    planar = Transpose<perm = [0, 3, 1, 2]>(extended)
-    core_frame = Mul(planar, unit)
-"""
-
-_MAPS_BEFORE = f"""{_HEADER}
-before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
-    small = Cast<to = 1>(frame)
-    {_EXTEND}
-}}"""
-
-_MAPS_AFTER = f"""{_HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, wp] core_light)
-    => (uint8[1, h, w, 3] gain, uint8[1, h, w, 3] light) {{
-    shape = Shape(frame)
-    frame_sides = Slice(shape, one, three)
-    ends = Add(frame_sides, border)
-    gain_crop = Slice(core_gain, border, ends, sides)
-    gain_scaled = Mul(gain_crop, levels)
-    gain_rounded = Round(gain_scaled)
-    gain_clipped = Clip(gain_rounded, black, levels)
-    gain_pixels = Cast<to = 2>(gain_clipped)
-    gain = Transpose<perm = [0, 2, 3, 1]>(gain_pixels)
-    light_crop = Slice(core_light, border, ends, sides)
-    light_scaled = Mul(light_crop, levels)
-    light_rounded = Round(light_scaled)
-    light_clipped = Clip(light_rounded, black, levels)
-    light_pixels = Cast<to = 2>(light_clipped)
-    light = Transpose<perm = [0, 2, 3, 1]>(light_pixels)
-}}"""
-
-# `runtime.image.shrink_factor`: max(1, (2 * short + short_side) // (2 * short_side)).
-_SHRINK_FACTOR = """
-    floats = Cast<to = 1>(frame)
-    shape = Shape(floats)
-    height = Slice(shape, one, two)
-    width = Slice(shape, two, three)
-    short = Min(height, width)
-    twice_short = Mul(short, two)
-    half_more = Add(twice_short, short_side)
-    rounded = Div(half_more, twice_short_side)
-    factor = Max(rounded, one)
-    rows = Div(height, factor)
-    columns = Div(width, factor)
-"""
-
-_FULL_BEFORE = f"""{_HEADER}
-before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
-    {_SHRINK_FACTOR}
-    blocked_shape = Concat<axis = 0>(one, rows, factor, columns, factor, three)
-    blocked = Reshape(floats, blocked_shape)
-    mean = ReduceMean<keepdims = 0>(blocked, blocks)
-    small = Round(mean)
-    {_EXTEND}
-}}"""
-
-_FULL_AFTER = f"""{_HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, wp] core_light)
-    => (uint8[1, h, w, 3] image) {{
-    {_SHRINK_FACTOR}
-    small_sides = Concat<axis = 0>(rows, columns)
-    ends = Add(small_sides, border)
-    size = Concat<axis = 0>(one, three, height, width)
-    gain_crop = Slice(core_gain, border, ends, sides)
-    gain = {_RESIZE}(gain_crop, , , size)
-    light_crop = Slice(core_light, border, ends, sides)
-    light = {_RESIZE}(light_crop, , , size)
-    pixels = Transpose<perm = [0, 3, 1, 2]>(floats)
-    dimmed = Mul(gain, pixels)
-    lamps = Mul(light, levels)
-    relit = Add(dimmed, lamps)
-    relit_rounded = Round(relit)
-    relit_clipped = Clip(relit_rounded, black, levels)
-    interleaved = Transpose<perm = [0, 2, 3, 1]>(relit_clipped)
-    image = Cast<to = 2>(interleaved)
-}}"""
+HEADER = f'<ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>'
 
 
-def maps_form(core: onnx.ModelProto) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength` to `gain`, `light`."""
-    return _wrap(core, _MAPS_BEFORE, _MAPS_AFTER, _constants())
-
-
-def full_form(core: onnx.ModelProto, short_side: int) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength` to `image`."""
-    return _wrap(core, _FULL_BEFORE, _FULL_AFTER, _constants(short_side))
-
-
-def _constants(short_side: int = 0) -> dict[str, np.ndarray]:
-    integers = {
-        "zero": [0],
-        "one": [1],
-        "two": [2],
-        "three": [3],
-        "two_zeros": [0, 0],
-        "stride": [STRIDE, STRIDE],
-        "border": [BORDER, BORDER],
-        "sides": [2, 3],  # axes of height and width in NCHW
-        "blocks": [2, 4],  # axes inside a block after the reshape
-        "short_side": [short_side],
-        "twice_short_side": [2 * short_side],
-    }
-    floats = {"unit": 1 / 255, "levels": 255.0, "black": 0.0}
-    return {name: np.array(value, dtype=np.int64) for name, value in integers.items()} | {
-        name: np.array(value, dtype=np.float32) for name, value in floats.items()
-    }
-
-
-def _wrap(
-    core: onnx.ModelProto, before: str, after: str, constants: dict[str, np.ndarray]
-) -> onnx.ModelProto:
-    """Join before, core and after: `frame` feeds both ends, which `merge_models` cannot say."""
-    head, tail = (
-        _parse(text, constants, part) for text, part in ((before, "in/"), (after, "out/"))
+def text_part(text: str, constants: Mapping[str, np.ndarray], prefix: str) -> onnx.GraphProto:
+    """Return the graph of `text` with those of `constants` that it uses."""
+    model = parser.parse_model(text)
+    used = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items() if name in used
     )
-    body = compose.add_prefix(core, "core/", rename_inputs=False, rename_outputs=False).graph
-    _rename(body, {"frame": "core_frame", "gain": "core_gain", "light": "core_light"})
+    return compose.add_prefix(model, prefix, rename_inputs=False, rename_outputs=False).graph
+
+
+def model_part(model: onnx.ModelProto, prefix: str, names: Mapping[str, str]) -> onnx.GraphProto:
+    """Return the graph of `model` with its inputs and outputs renamed by `names`."""
+    graph = compose.add_prefix(model, prefix, rename_inputs=False, rename_outputs=False).graph
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    return graph
+
+
+def assemble(*parts: onnx.GraphProto) -> onnx.ModelProto:
+    """Join parts in the order in which they run.
+
+    A tensor that no part before makes is an input of the whole; the last part's outputs are the
+    whole's. Several parts may read one input, which `onnx.compose.merge_models` cannot say.
+    """
+    made: set[str] = set()
+    inputs: dict[str, onnx.ValueInfoProto] = {}
+    for part in parts:
+        for value in part.input:
+            if value.name not in made:
+                inputs.setdefault(value.name, value)
+        made.update(value.name for value in part.output)
     graph = onnx.helper.make_graph(
-        [*head.node, *body.node, *tail.node],
+        [node for part in parts for node in part.node],
         "dayshift",
-        [head.input[0], next(i for i in body.input if i.name == "strength")],
-        list(tail.output),
-        [*head.initializer, *body.initializer, *tail.initializer],
+        list(inputs.values()),
+        list(parts[-1].output),
+        [tensor for part in parts for tensor in part.initializer],
     )
     model = onnx.helper.make_model(
         graph,
@@ -163,19 +68,3 @@ def _wrap(
     )
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _parse(text: str, constants: dict[str, np.ndarray], prefix: str) -> onnx.GraphProto:
-    """Return the graph of `text` with those of `constants` that it uses, names prefixed."""
-    model = parser.parse_model(text)
-    used = {name for node in model.graph.node for name in node.input}
-    model.graph.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in constants.items() if name in used
-    )
-    return compose.add_prefix(model, prefix, rename_inputs=False, rename_outputs=False).graph
-
-
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]

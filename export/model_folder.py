@@ -1,162 +1,258 @@
-"""Checkpoint to model folder: both forms in every precision, compared, then put in place."""
+"""Checkpoint to model folder: graphs, compared with PyTorch, quantized, then put in place."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnx
+from torch import nn
 
-from dayshift.export.core_graph import export_core, prepare
-from dayshift.export.forms import full_form, maps_form
-from dayshift.export.parity import ParityRow, check_parity, measure_parity
-from dayshift.export.quantize import Feed, quantize_core
-from dayshift.runtime import image as pixels
+from dayshift.export import gain_light_forms, image_forms
+from dayshift.export.core_graph import export_core, input_planes, multiple_of, prepare
+from dayshift.export.frames import fit_frames, read_labels, sizes_to_compare
+from dayshift.export.onnx_file import read_segmenter
+from dayshift.export.parity import ParityRow, measure_parity
+from dayshift.export.quantize import Outcome, Settings, quantize_in
+from dayshift.export.reference import Translate, segmented_labels, torch_translator
+from dayshift.export.replace import whole_folder
+from dayshift.export.search import OnTrial
 from dayshift.runtime import spec
 from dayshift.runtime.errors import SinkError, UsageError
+from dayshift.runtime.image import Pixels
 from dayshift.train.checkpoint import Checkpoint
-from dayshift.train.networks.gain_light import STRIDE, GainLight
-from dayshift.train.translator import TorchTranslator
+from dayshift.train.networks.gain_light import GainLight
+from dayshift.train.networks.spade import SpadeGenerator
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a checkpoint is exported, and how.
+
+    Attributes:
+        direction: "a_to_b" or another; the checkpoint's first by default.
+        size: (height, width) to make the graph for alone; open by default.
+        segmenter: An ONNX file that makes labels of frames, before a label network.
+        edges: The last plane of a label network is for instance edges: those of the labels go in.
+        quantize: Whether and how to write fp16 and int8 too.
+    """
+
+    direction: str | None = None
+    size: tuple[int, int] | None = None
+    segmenter: Path | None = None
+    edges: bool = False
+    quantize: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export measured: against PyTorch, and what each precision came to."""
+
+    parity: list[ParityRow]
+    outcomes: list[Outcome]
+    statement: str
 
 
 def export_model(
     checkpoint: Checkpoint,
     out: Path,
     *,
-    calibration: Sequence[pixels.Pixels],
-    frames: Sequence[pixels.Pixels],
-) -> list[ParityRow]:
-    """Write a model folder for a checkpoint, replacing one that is there; return its parity.
+    frames: Sequence[Pixels],
+    calibration: Sequence[Pixels] = (),
+    wanted: Wanted | None = None,
+    on_trial: OnTrial | None = None,
+) -> Exported:
+    """Write a model folder for a checkpoint, replacing one that is there.
 
     Args:
-        checkpoint: from `train.checkpoint.load_checkpoint`.
-        out: the folder to make.
-        calibration: real frames that set the ranges of int8; not those of `frames`.
-        frames: real frames on which every graph is compared with PyTorch.
+        checkpoint: From `train.checkpoint.load_checkpoint`.
+        out: The folder to make.
+        frames: Real frames on which the graphs are compared with PyTorch; grey label maps for a
+            network that paints those.
+        calibration: Real frames for fp16 and int8; without any there is fp32 alone.
+        wanted: What is exported.
+        on_trial: Called after each trial of the search for int8.
 
     Raises:
-        GateError: A graph's pictures differ too much; nothing is left at `out` that was not there.
-        SinkError: `out` exists and is not a model folder.
+        GateError: A graph's pictures differ too much; what was at `out` is untouched.
+        SinkError: `out` exists and is not a model folder, or cannot be written to.
+        UsageError: The network, or the frames, do not fit what is wanted.
     """
     if out.exists() and not (out / spec.SPEC_NAME).is_file():
         raise SinkError(
             f"{out} exists and is not a model folder: give a new --out, or remove it first"
         )
-    network = checkpoint.network()
-    if not isinstance(network, GainLight):
-        raise UsageError(f"cannot export a {type(network).__name__}: expected gain_light")
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
-        forms = _write_graphs(network, part, calibration)
-        references = [TorchTranslator(network)(frame) for frame in frames]
-        _write_preview(part / "preview.jpg", frames[0], references[0])
-        draft = _describe(checkpoint, network, forms)
-        spec.save_spec(part, draft)
-        rows = measure_parity(part, frames, references)
-        check_parity(rows)
-        spec.save_spec(part, draft.model_copy(update={"quality": _quality(rows)}))
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return rows
-
-
-def calibration_feeds(frames: Sequence[pixels.Pixels], short_side: int) -> list[Feed]:
-    """Return core inputs for frames, shrunk as in deployment; every third is at half strength."""
-    smalls = [pixels.pad_and_shrink(frame, short_side)[1] for frame in frames]
-    # One size for all, since ONNX Runtime stacks what it collects.
-    rows, columns = (min(s.shape[axis] for s in smalls) // STRIDE * STRIDE for axis in (0, 1))
-    return [
-        {
-            "frame": _planar(small[:rows, :columns]),
-            "strength": np.array([0.5 if index % 3 == 2 else 1.0], dtype=np.float32),
-        }
-        for index, small in enumerate(smalls)
-    ]
+    wanted = wanted or Wanted()
+    network = checkpoint.network(wanted.direction)
+    with whole_folder(out) as part:
+        forms = _write_graphs(checkpoint, network, part, wanted)
+        model = _describe(checkpoint, network, forms, out.name, wanted)
+        if forms.full.label_count is not None:
+            frames = read_labels(frames, forms.full.label_count)
+        fitted = fit_frames(frames, sizes_to_compare(forms.full))
+        reference = _reference(network, forms.full, wanted)
+        _write_preview(part / "preview.jpg", fitted[0], reference(fitted[0]))
+        spec.save_spec(part, model)
+        rows = measure_parity(part, model, fitted, reference)
+        model = model.model_copy(update={"quality": {"fp32": _quality(rows)}})
+        outcomes: list[Outcome] = []
+        if calibration:
+            model, outcomes = quantize_in(part, model, calibration, wanted.quantize, on_trial)
+        spec.save_spec(part, model)
+    return Exported(rows, outcomes, _statement(forms.full))
 
 
 def _write_graphs(
-    network: GainLight, folder: Path, calibration: Sequence[pixels.Pixels]
+    checkpoint: Checkpoint, network: nn.Module, folder: Path, wanted: Wanted
 ) -> spec.Forms:
-    short_side = network.config.short_side
-    deployed = prepare(network)
-    cores = {"fp32": export_core(deployed), "fp16": export_core(deployed, half=True)}
-    cores["int8"] = quantize_core(cores["fp32"], calibration_feeds(calibration, short_side))
-    full: dict[Any, spec.GraphFile] = {}
-    maps: dict[Any, spec.GraphFile] = {}
-    for precision, core in cores.items():
-        full[precision] = _write(full_form(core, short_side), folder / f"{precision}.onnx")
-        # The maps form is for CPUs, which compute fp16 graphs in fp32.
-        if precision != "fp16":
-            maps[precision] = _write(maps_form(core), folder / f"maps.{precision}.onnx")
-    return spec.Forms(
-        full=spec.FullForm(files=full, short_side=short_side),
-        maps=spec.MapsForm(files=maps, short_side=short_side),
+    deployed = prepare(network, checkpoint.record(wanted.direction))
+    if isinstance(network, GainLight):
+        short_side = network.config.short_side
+        core = export_core(deployed)
+        files = {
+            name: {"fp32": _write(graph, folder / f"{prefix}fp32.onnx")}
+            for name, prefix, graph in (
+                ("full", "", gain_light_forms.full_form(core, short_side)),
+                ("maps", "maps.", gain_light_forms.maps_form(core)),
+            )
+        }
+        return spec.Forms.model_validate(
+            {n: {"files": f, "short_side": short_side} for n, f in files.items()}
+        )
+    size = _fixed_size(network, wanted)
+    core = export_core(deployed, size)
+    multiple = multiple_of(network)
+    if not isinstance(network, SpadeGenerator):
+        file = _write(image_forms.frame_form(core), folder / "fp32.onnx", size)
+        return spec.Forms(full=spec.FullForm(files={"fp32": file}, multiple=multiple, size=size))
+    planes = input_planes(network)
+    labels = planes - int(wanted.edges)
+    if wanted.segmenter is not None:
+        segmenter = read_segmenter(wanted.segmenter, labels)
+        graph = image_forms.segmented_form(core, planes, segmenter, edges=wanted.edges)
+        file = _write(graph, folder / "fp32.onnx", size)
+        return spec.Forms(full=spec.FullForm(files={"fp32": file}, multiple=multiple, size=size))
+    graph = image_forms.labels_form(core, planes, edges=wanted.edges)
+    file = _write(graph, folder / "fp32.onnx", size)
+    full = spec.FullForm(
+        files={"fp32": file}, multiple=multiple, size=size, input="labels", label_count=labels
     )
+    return spec.Forms(full=full)
 
 
-def _write(graph: onnx.ModelProto, path: Path) -> spec.GraphFile:
+def _fixed_size(network: nn.Module, wanted: Wanted) -> tuple[int, int] | None:
+    """Return the only (height, width) that the graph will take, where there is one.
+
+    Raises:
+        UsageError: The network cannot take the size that is wanted.
+    """
+    multiple, size = multiple_of(network), wanted.size
+    if isinstance(network, SpadeGenerator) and network.config.latent:
+        only = network.config.size
+        if size not in (None, only):
+            raise UsageError(
+                f"a SPADE generator with a style vector takes {only[1]}x{only[0]} alone: "
+                "leave --size out"
+            )
+        return only
+    if size is not None and any(side % multiple for side in size):
+        fitting = [-(-side // multiple) * multiple for side in size]
+        raise UsageError(
+            f"got --size {size[1]}x{size[0]}, but this network takes multiples of {multiple}: "
+            f"the next is {fitting[1]}x{fitting[0]}"
+        )
+    return size
+
+
+def _reference(network: nn.Module, form: spec.FullForm, wanted: Wanted) -> Translate:
+    translate = torch_translator(network, form.multiple, edges=wanted.edges)
+    if wanted.segmenter is None:
+        return translate
+    segmenter = read_segmenter(wanted.segmenter, input_planes(network) - int(wanted.edges))
+    find = segmented_labels(segmenter, form)
+
+    def translate_found(frame: Pixels) -> Pixels:
+        return np.ascontiguousarray(translate(find(frame))[: frame.shape[0], : frame.shape[1]])
+
+    return translate_found
+
+
+def _write(
+    graph: onnx.ModelProto, path: Path, size: tuple[int, int] | None = None
+) -> spec.GraphFile:
+    if size is not None:
+        # Engines that are built for one shape read it from the file.
+        for value in (*graph.graph.input, *graph.graph.output):
+            dims = value.type.tensor_type.shape.dim
+            if len(dims) > 2:
+                dims[1].dim_value, dims[2].dim_value = size
     onnx.save(graph, path)
     return spec.describe_file(path)
 
 
-def _describe(checkpoint: Checkpoint, network: GainLight, forms: spec.Forms) -> spec.ModelSpec:
+def _describe(
+    checkpoint: Checkpoint, network: nn.Module, forms: spec.Forms, name: str, wanted: Wanted
+) -> spec.ModelSpec:
     recipe, facts = checkpoint.recipe or {}, checkpoint.facts
+    record = checkpoint.record(wanted.direction)
+    direction = wanted.direction or next(iter(checkpoint.networks))
+    source, _, target = direction.partition("_to_")
+    is_relight = checkpoint.method == "relight"
     counts = facts.get("data", {})
+    domains = ("day", "night") if is_relight else (source, target or "b")
+    plain = re.sub(r"[^A-Za-z0-9_.\-]", "-", recipe.get("name", name)).lstrip(".-") or "model"
+    origin = facts.get("imported_from")
     return spec.ModelSpec(
         format_version=1,
-        name=recipe["name"],
-        summary=recipe["summary"],
-        method="relight",
+        name=plain,
+        summary=recipe.get("summary") or f"{checkpoint.method}, {domains[0]} to {domains[1]}",
+        method=checkpoint.method,
         network=spec.Network(
-            name="gain_light",
+            name=record.name,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
-            config={"channels": list(network.config.channels), "blocks": network.config.blocks},
+            config=record.settings
+            | ({"norm_statistics": "image"} if record.norm == "batch" else {}),
         ),
-        domains=spec.Domains(source="day", target="night"),
+        domains=spec.Domains(source=domains[0], target=domains[1]),
         forms=forms,
         training=spec.Training(
-            recipe=f"train/recipes/{recipe['name']}.toml",
+            recipe=f"train/recipes/{recipe['name']}.toml" if recipe else f"imported from {origin}",
             data=[f"{count} {kind}" for kind, count in counts.items()],
-            licence=recipe["data"]["licence"],
-            note=f"{checkpoint.step} steps, {facts.get('seconds', 0) / 60:.0f} minutes",
+            licence=recipe.get("data", {}).get("licence")
+            or "unknown: that of its weights and data",
+            note=f"{checkpoint.step} steps, {facts.get('seconds', 0) / 60:.0f} minutes"
+            if recipe
+            else "; ".join(facts.get("assumed", [])),
         ),
         preview="preview.jpg",
     )
 
 
-def _quality(rows: Sequence[ParityRow]) -> dict[str, spec.Quality]:
-    """Return the worst row of each precision: what a user of that precision gets at least."""
-    worst: dict[str, ParityRow] = {}
-    for row in rows:
-        before = worst.get(row.precision)
-        if before is None or (row.psnr_db or np.inf) < (before.psnr_db or np.inf):
-            worst[row.precision] = row
-    return {
-        precision: spec.Quality.model_validate(
-            {"reference": "PyTorch float32"}
-            | {key: value for key, value in row.as_json().items() if key != "precision"}
-        )
-        for precision, row in worst.items()
-    }
+def _statement(form: spec.FullForm) -> str:
+    """Say which sizes the graph takes."""
+    if form.size is not None:
+        return f"takes {form.size[1]}x{form.size[0]} alone; smaller frames are padded"
+    if form.multiple == 1:
+        return "takes frames of any size"
+    return f"takes frames of any size, padded to multiples of {form.multiple}"
 
 
-def _planar(small: pixels.Pixels) -> npt.NDArray[np.float32]:
-    floats = np.ascontiguousarray(small.transpose(2, 0, 1)[None], dtype=np.float32)
-    return floats / np.float32(255)
+def _quality(rows: Sequence[ParityRow]) -> spec.Quality:
+    """Return the worst row: what a user gets at least."""
+    worst = min(rows, key=lambda row: row.difference.psnr_db or np.inf)
+    fields = {k: v for k, v in worst.as_json().items() if k not in ("precision", "sizes")}
+    return spec.Quality.model_validate({"reference": "PyTorch float32"} | fields)
 
 
-def _write_preview(path: Path, frame: pixels.Pixels, image: pixels.Pixels) -> None:
+def _write_preview(path: Path, frame: Pixels, image: Pixels) -> None:
     width = 640
     height = round(frame.shape[0] * width / frame.shape[1])
+    if frame.ndim == 2:  # label numbers are spread over the greys
+        spread = 255 // max(1, int(frame.max()))
+        frame = np.repeat((frame * np.uint8(spread))[..., None], 3, axis=2)
     halves = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in (frame, image)]
     cv2.imwrite(str(path), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -1,77 +1,322 @@
-"""fp32 core to int8 core: symmetric Q/DQ on inputs and weights of convolutions, per channel.
+"""fp16 and int8 of a model folder, each taken only where it is good enough and faster.
 
-This is what TensorRT's explicit quantization reads and what OpenVINO turns into int8 kernels. ONNX
-Runtime's defaults also quantize convolution outputs and element-wise operations, which costs
-several dB on image generators.
+Frames of the calibration set the ranges; every fourth is held out, and on those the images of each
+precision are compared with the fp32 model's. A precision that is refused leaves its reason in
+`model.json`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
-Feed = dict[str, npt.NDArray[np.float32]]
+from dayshift.export.calibrate import Activations, collect_activations
+from dayshift.export.difference import Difference, Limits, measure_difference, shortfall
+from dayshift.export.frames import fit_frames, read_labels, sizes_to_compare
+from dayshift.export.half import half_nodes, to_half
+from dayshift.export.int8 import Int8Maker, feeds_of
+from dayshift.export.onnx_file import parse_graph
+from dayshift.export.qdq import CHANNEL_AXIS, find_convolutions
+from dayshift.export.replace import whole_folder
+from dayshift.export.runner import Runner, time_ratio
+from dayshift.export.search import OnTrial, choose, search
+from dayshift.runtime.errors import ModelError, UsageError
+from dayshift.runtime.image import Pixels
+from dayshift.runtime.quality import psnr
+from dayshift.runtime.spec import (
+    FilePrecision,
+    Forms,
+    FullForm,
+    GraphFile,
+    MapsForm,
+    ModelSpec,
+    Quality,
+    describe_file,
+    load_spec,
+    read_graph,
+    save_spec,
+)
+
+_LEAST_FRAMES = 8
+_HELD_OUT = 4  # every fourth
+_REFERENCE = "fp32.onnx on OpenVINO"
+INT8_LIMITS = Limits(psnr_db=38.0, ssim=0.97, psnr_db_tile=22.0, banding=0.02)
+FP16_LIMITS = Limits(psnr_db=48.0, ssim=0.99, psnr_db_tile=36.0, banding=0.01)
 
 
-class _Feeds(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
-    def __init__(self, feeds: Iterable[Feed]) -> None:
-        self._feeds: Iterator[Feed] = iter(feeds)
+@dataclass(frozen=True)
+class Settings:
+    """What quantization must keep to.
 
-    def get_next(self) -> Feed | None:
-        return next(self._feeds, None)
-
-
-def quantize_core(
-    core: onnx.ModelProto, feeds: Iterable[Feed], *, percentile: float | None = 99.999
-) -> onnx.ModelProto:
-    """Return the int8 form of a core.
-
-    Args:
-        core: from `core_graph.export_core`.
-        feeds: inputs of the core on real frames, by name, that set the ranges of the activations.
-        percentile: of the absolute activations that sets a range; None takes the largest.
+    Attributes:
+        int8: The floor of int8; fp16 must be invisible whatever this is.
+        budget_s: How long the search for int8 goes on; the trial at work is finished.
+        most_time: What a precision may take of the time of fp32, where this machine computes in it.
+        size: (height, width) that a network of any size is calibrated at.
     """
-    method = quantization.CalibrationMethod
-    with tempfile.TemporaryDirectory() as folder:
-        source, prepared, target = (
-            Path(folder) / f"{name}.onnx" for name in ("core", "prepared", "int8")
-        )
-        onnx.save(core, source)
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        with contextlib.redirect_stdout(io.StringIO()):  # the calibrator prints
-            quantization.quantize_static(
-                str(prepared),
-                str(target),
-                _Feeds(feeds),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
-                per_channel=True,
-                activation_type=quantization.QuantType.QInt8,
-                weight_type=quantization.QuantType.QInt8,
-                calibrate_method=method.MinMax if percentile is None else method.Percentile,
-                extra_options=_options(percentile),
+
+    int8: Limits = INT8_LIMITS
+    budget_s: float = 180.0
+    most_time: float = 1.0
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one precision; `refused` is None where it was taken."""
+
+    precision: FilePrecision
+    difference: Difference
+    ratio: float | None
+    how: str
+    refused: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields by name, those of the difference among them."""
+        rest = {k: v for k, v in asdict(self).items() if k != "difference"}
+        return rest | asdict(self.difference)
+
+
+def with_floor(psnr_db: float) -> Limits:
+    """Return the limits of int8 with another floor for the PSNR over all frames."""
+    return replace(INT8_LIMITS, psnr_db=psnr_db)
+
+
+def quantize_model(
+    folder: Path,
+    frames: Sequence[Pixels],
+    settings: Settings | None = None,
+    on_trial: OnTrial | None = None,
+) -> list[Outcome]:
+    """Give a model folder its fp16 and int8 graphs, replacing those it has.
+
+    The folder changes in one step at the end, or not at all.
+
+    Raises:
+        ModelError: The folder is not a model's, or a graph of it cannot be read.
+        UsageError: Too few frames, or frames of another aspect.
+        SinkError: The folder cannot be written to.
+    """
+    spec = load_spec(folder)
+    files = [file for form in _forms(spec).values() for file in form.files.values()]
+    content = {file.path: read_graph(folder, file) for file in files}
+    extra = [path.name for path in folder.iterdir() if path.name == spec.preview]
+    with whole_folder(folder) as part:
+        for name in extra:
+            (part / name).write_bytes((folder / name).read_bytes())
+        for form in _forms(spec).values():
+            name = form.files["fp32"].path
+            (part / name).write_bytes(content[name])
+        quantized, outcomes = quantize_in(part, spec, frames, settings, on_trial)
+        save_spec(part, quantized)
+    return outcomes
+
+
+def quantize_in(
+    folder: Path,
+    spec: ModelSpec,
+    frames: Sequence[Pixels],
+    settings: Settings | None = None,
+    on_trial: OnTrial | None = None,
+) -> tuple[ModelSpec, list[Outcome]]:
+    """Write fp16 and int8 beside the fp32 graphs of a folder that nobody reads yet."""
+    settings = settings or Settings()
+    job = _Job(folder, spec, frames, settings)
+    outcomes = [job.half(), job.int8(on_trial)]
+    return job.finish(outcomes), outcomes
+
+
+class _Job:
+    """One folder's quantization: what fp16 and int8 both need."""
+
+    def __init__(
+        self, folder: Path, spec: ModelSpec, frames: Sequence[Pixels], settings: Settings
+    ) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._settings = settings
+        self._forms = {name: _fp32_alone(form) for name, form in _forms(spec).items()}
+        self._content = {
+            name: read_graph(folder, form.files["fp32"]) for name, form in self._forms.items()
+        }
+        self._graphs = {name: parse_graph(data) for name, data in self._content.items()}
+        # The form that CPUs run, and calibrate, fastest.
+        self._name = "maps" if "maps" in self._forms else "full"
+        self._form = self._forms[self._name]
+        calibration, self._held_out = _split(_as_input(spec.forms.full, frames, settings.size))
+        self._feeds = feeds_of(self._form, calibration)
+        self._activations = self._watch()
+        self._files: dict[FilePrecision, dict[str, GraphFile]] = {}
+        full = self._forms["full"]
+        with Runner(full, self._content["full"], "fp32") as runner:
+            self._references = [runner(frame) for frame in self._held_out]
+
+    def half(self) -> Outcome:
+        """Write fp16 of the full form: the maps form is for CPUs, which compute it in fp32."""
+        graph = self._graphs["full"]
+        chosen = half_nodes(graph, self._activations.largest)
+        islands = [
+            node.output[0]
+            for index, node in enumerate(graph.graph.node)
+            if node.op_type in CHANNEL_AXIS and index not in chosen
+        ]
+        content = to_half(graph, chosen).SerializeToString()
+        form = self._forms["full"]
+        with (
+            Runner(form, content, "fp16") as runner,
+            Runner(form, self._content["full"], "fp32") as fp32,
+        ):
+            images = [runner(frame) for frame in self._held_out]
+            first = self._held_out[0]
+            has_fp16 = runner.precision(first) == "fp16"
+            ratio = time_ratio(runner, fp32, first) if has_fp16 else None
+        difference = measure_difference(images, self._references)
+        refused = shortfall(difference, FP16_LIMITS) or self._slowness(ratio)
+        where = "" if has_fp16 else "; not timed: no engine here computes in fp16"
+        kept = f"{len(islands)} convolutions float for their range" if islands else "norms float"
+        if refused is None:
+            self._write("fp16", {"full": content})
+        return Outcome("fp16", difference, ratio, f"{kept}{where}", refused)
+
+    def int8(self, on_trial: OnTrial | None) -> Outcome:
+        """Search for the int8 graphs and write them."""
+        with Runner(self._form, self._content[self._name], "fp32") as fp32:
+            maker = Int8Maker(
+                self._graphs,
+                self._form,
+                self._activations,
+                self._feeds,
+                self._held_out,
+                self._references,
+                fp32,
             )
-        return onnx.load(str(target))
+            trials = search(
+                maker.attempt,
+                maker.noisiest,
+                ends=maker.ends,
+                budget_s=self._settings.budget_s,
+                on_trial=on_trial,
+            )
+        best = choose(trials, self._settings.int8)
+        refused = shortfall(best.difference, self._settings.int8) or self._slowness(best.ratio)
+        content = {name: g.SerializeToString() for name, g in maker.make(best.recipe).items()}
+        if refused is None:
+            self._write("int8", content)
+        with Runner(self._form, content[self._name], "int8") as runner:
+            worst = _worst_frame(runner, self._held_out, self._references)
+        cv2.imwrite(str(self._folder / "int8.jpg"), worst, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        how = f"{best.recipe}, of {len(trials)} trials"
+        return Outcome("int8", best.difference, round(best.ratio, 3), how, refused)
+
+    def finish(self, outcomes: Sequence[Outcome]) -> ModelSpec:
+        """Return the model's spec with what was written, measured and refused."""
+        forms = {
+            name: form.model_copy(
+                update={
+                    "files": form.files
+                    | {p: files[name] for p, files in self._files.items() if name in files}
+                }
+            )
+            for name, form in self._forms.items()
+        }
+        quality = {"fp32": self._spec.quality["fp32"]} if "fp32" in self._spec.quality else {}
+        for outcome in outcomes:
+            if outcome.refused is None:
+                quality[outcome.precision] = self._quality(outcome)
+        update = {
+            "forms": Forms.model_validate({name: f.model_dump() for name, f in forms.items()}),
+            "quality": quality,
+            "refused": {o.precision: o.refused for o in outcomes if o.refused is not None},
+        }
+        return self._spec.model_copy(update=update)
+
+    def _quality(self, outcome: Outcome) -> Quality:
+        form = "full" if outcome.precision == "fp16" else self._name
+        where = {"reference": _REFERENCE, "backend": "openvino", "form": form, "how": outcome.how}
+        speed = {} if outcome.ratio is None else {"time_over_fp32": outcome.ratio}
+        return Quality.model_validate(where | speed | asdict(outcome.difference))
+
+    def _slowness(self, ratio: float | None) -> str | None:
+        if ratio is None or ratio < self._settings.most_time:
+            return None
+        return f"not faster: {ratio:.2f} times the time of fp32 on this machine"
+
+    def _watch(self) -> Activations:
+        graph = self._graphs[self._name]
+        made = [
+            node.output[0]
+            for node in graph.graph.node
+            if node.output[0].startswith("core/") and node.op_type in {*CHANNEL_AXIS, "Add"}
+        ]
+        sources = [c.source for c in find_convolutions(graph)]
+        if not sources:
+            raise ModelError("fp32.onnx has no convolution to quantize: expected a network's graph")
+        return collect_activations(graph, sources, self._feeds, only_largest=_floats(graph, made))
+
+    def _write(self, precision: FilePrecision, content: Mapping[str, bytes]) -> None:
+        for name, data in content.items():
+            path = self._folder / f"{'' if name == 'full' else f'{name}.'}{precision}.onnx"
+            path.write_bytes(data)
+            self._files.setdefault(precision, {})[name] = describe_file(path)
 
 
-def _options(percentile: float | None) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "ActivationSymmetric": True,
-        "WeightSymmetric": True,
-        "QuantizeBias": False,
-        "OpTypesToExcludeOutputQuantization": ["Conv", "Add"],
-        "QDQOpTypePerChannelSupportToAxis": {"Conv": 0},
+def _forms(spec: ModelSpec) -> dict[str, FullForm | MapsForm]:
+    forms: dict[str, FullForm | MapsForm] = {"full": spec.forms.full}
+    if spec.forms.maps is not None:
+        forms["maps"] = spec.forms.maps
+    return forms
+
+
+def _fp32_alone(form: FullForm | MapsForm) -> FullForm | MapsForm:
+    if "fp32" not in form.files:
+        raise ModelError(
+            f"the model has no fp32 graph, but {', '.join(form.files)}: export it anew"
+        )
+    return form.model_copy(update={"files": {"fp32": form.files["fp32"]}})
+
+
+def _as_input(
+    form: FullForm, frames: Sequence[Pixels], size: tuple[int, int] | None
+) -> list[Pixels]:
+    """Return frames, or label maps, in sizes that the form is calibrated at."""
+    if form.label_count is not None:
+        frames = read_labels(frames, form.label_count)
+    sizes = [size] if size and form.size is None else sizes_to_compare(form)[:1]
+    return fit_frames(frames, sizes)
+
+
+def _split(frames: Sequence[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
+    """Return the frames for calibration, and those that are held out."""
+    if len(frames) < _LEAST_FRAMES:
+        raise UsageError(
+            f"got {len(frames)} frames to calibrate on, expected {_LEAST_FRAMES} or more, real "
+            "ones like those that the model will see"
+        )
+    held_out = list(frames[_HELD_OUT - 1 :: _HELD_OUT])
+    return [f for i, f in enumerate(frames) if i % _HELD_OUT != _HELD_OUT - 1], held_out
+
+
+def _floats(graph: onnx.ModelProto, names: Sequence[str]) -> list[str]:
+    inferred = onnx.shape_inference.infer_shapes(graph).graph
+    floats = {
+        value.name
+        for value in inferred.value_info
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    if percentile is not None:
-        options["CalibPercentile"] = percentile
-    return options
+    return [name for name in names if name in floats]
+
+
+def _worst_frame(
+    runner: Callable[[Pixels], Pixels], frames: Sequence[Pixels], references: Sequence[Pixels]
+) -> Pixels:
+    """Return fp32 | int8 | eight times their difference, for the frame that differs most."""
+    pairs = [
+        (reference, runner(frame)) for frame, reference in zip(frames, references, strict=True)
+    ]
+    fp32, int8 = min(pairs, key=lambda pair: psnr(*pair))
+    return np.hstack([fp32, int8, cv2.convertScaleAbs(cv2.absdiff(fp32, int8), alpha=8)])

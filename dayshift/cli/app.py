@@ -16,8 +16,10 @@ from dayshift.cli.demo import demo
 from dayshift.cli.evaluate import evaluate
 from dayshift.cli.export import export
 from dayshift.cli.failure import exit_code_of
+from dayshift.cli.import_ import import_
 from dayshift.cli.info import info
 from dayshift.cli.models import models
+from dayshift.cli.quantize import quantize
 from dayshift.cli.run import run
 from dayshift.cli.synth import synth
 from dayshift.cli.train import train
@@ -40,6 +42,7 @@ for _verb in (
     evaluate,
     synth,
     export,
+    quantize,
     build,
     info,
     models,
@@ -47,6 +50,7 @@ for _verb in (
     bench,
 ):
     app.command()(_verb)
+app.command(name="import")(import_)  # a keyword is no name of a function
 
 
 def _print_version(wanted: bool) -> None:

@@ -58,6 +58,8 @@ def _file_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
 
 
 def _quality_rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    for missing, reason in spec.refused.items():
+        yield f"refused {missing}", reason
     for precision, quality in spec.quality.items():
         measured = [
             f"{label} {value:{form}}{unit}"

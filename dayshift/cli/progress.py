@@ -62,6 +62,18 @@ def build_progress(label: str = "building the engine") -> Iterator[OnBuildProgre
 
 
 @contextlib.contextmanager
+def step_progress(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show how many of some long steps are done, and in words what the last one came to."""
+    with _progress() as progress:
+        task = progress.add_task(label, total=None)
+
+        def show(done: int, expected: int, told: str) -> None:
+            progress.update(task, completed=done, total=expected, description=told)
+
+        yield show
+
+
+@contextlib.contextmanager
 def file_progress(count: int) -> Iterator[tuple[Callable[[str], None], OnProgress]]:
     """Show how many files are done, and the frames of the one at work.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,21 @@ pytest.importorskip("torch", reason="export needs torch: pip install 'dayshift[e
 import onnx
 import torch
 
+from dayshift.export.checks import fp16_faults, int8_faults
 from dayshift.export.core_graph import export_core, prepare
-from dayshift.export.model_folder import calibration_feeds, export_model
-from dayshift.export.parity import ParityRow, check_parity
-from dayshift.export.quantize import quantize_core
+from dayshift.export.difference import Limits
+from dayshift.export.model_folder import Wanted, export_model
+from dayshift.export.quantize import Settings
 from dayshift.runtime.errors import GateError, SinkError
 from dayshift.runtime.model import load
 from dayshift.runtime.spec import load_spec
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
+from dayshift.train.networks.presets import describe_network
 from dayshift.train.translator import TorchTranslator
+
+# Times are measured in benchmarks: a test machine may be busy with anything.
+_ANY_SPEED = Wanted(quantize=Settings(budget_s=0, most_time=float("inf")))
 
 
 def _network() -> GainLight:
@@ -52,7 +56,8 @@ def _frames() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
     network = _network()
-    record = NetworkRecord("gain_light", "average", asdict(network.config))
+    name, settings = describe_network(network)
+    record = NetworkRecord(name, "average", settings)
     weights = {f"average/{name}": value for name, value in network.state_dict().items()}
     recipe = {"name": "tiny", "summary": "test", "data": {"licence": "none"}}
     facts = {"data": {"photos": 3}}
@@ -62,7 +67,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "tiny"
-    export_model(checkpoint, out, calibration=_frames(), frames=_frames())
+    export_model(checkpoint, out, calibration=_frames() * 4, frames=_frames(), wanted=_ANY_SPEED)
     return out
 
 
@@ -82,24 +87,26 @@ def test_no_batch_norm_is_left_in_the_graph() -> None:
     assert not operations & {"BatchNormalization", "InstanceNormalization", "ConvTranspose"}
 
 
-def test_only_convolutions_are_quantized_symmetrically() -> None:
-    core = export_core(prepare(_network()))
-    quantized = quantize_core(core, calibration_feeds(_frames(), 180))
-    convolutions = [node for node in core.graph.node if node.op_type == "Conv"]
-    inputs = {node.input[0] for node in convolutions}  # the two heads share one
-    nodes = quantized.graph.node
-    dequantized = sum(node.op_type == "DequantizeLinear" for node in nodes)
-    assert dequantized == len(convolutions) + len(inputs)
-    producers = {out: node.op_type for node in nodes for out in node.output}
-    for node in nodes:
-        if node.op_type == "Conv":
-            assert [producers[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
-    constants = {tensor.name: tensor for tensor in quantized.graph.initializer}
-    for node in nodes:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            zero = onnx.numpy_helper.to_array(constants[node.input[2]])
-            assert zero.dtype == np.int8
-            assert not zero.any()
+def test_only_convolutions_are_quantized_symmetrically(folder: Path) -> None:
+    for name in ("int8.onnx", "maps.int8.onnx"):
+        quantized = onnx.load(folder / name)
+        assert list(int8_faults(quantized)) == []
+        producers = {out: node.op_type for node in quantized.graph.node for out in node.output}
+        convolutions = [node for node in quantized.graph.node if node.op_type == "Conv"]
+        pairs = [[producers.get(name) for name in node.input[:2]] for node in convolutions]
+        assert ["DequantizeLinear"] * 2 in pairs
+        readers = {
+            node.op_type
+            for node in quantized.graph.node
+            if any(producers.get(name) == "DequantizeLinear" for name in node.input)
+        }
+        assert readers == {"Conv"}
+
+
+def test_convolutions_of_the_fp16_graph_are_half(folder: Path) -> None:
+    graph = onnx.load(folder / "fp16.onnx")
+    assert any(node.op_type == "Conv" for node in graph.graph.node)
+    assert list(fp16_faults(graph)) == []
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
@@ -136,18 +143,14 @@ def test_quality_of_every_precision_is_written_down(folder: Path) -> None:
     quality = load_spec(folder).quality
     assert set(quality) == {"fp32", "fp16", "int8"}
     assert all(entry.n_frames == 3 and (entry.psnr_db or 99) >= 38 for entry in quality.values())
+    assert quality["fp32"].reference == "PyTorch float32"
+    assert quality["int8"].reference == "fp32.onnx on OpenVINO"
 
 
 def test_files_are_single_and_a_preview_is_there(folder: Path) -> None:
     graphs = ["fp32", "fp16", "int8", "maps.fp32", "maps.int8"]
-    expected = [f"{name}.onnx" for name in graphs] + ["model.json", "preview.jpg"]
+    expected = [f"{name}.onnx" for name in graphs] + ["int8.jpg", "model.json", "preview.jpg"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
-
-
-def test_a_model_below_the_limit_is_refused_by_name_and_number() -> None:
-    row = ParityRow("openvino", "maps", "int8", 31.2, 30.0, 0.96, 40, 3)
-    with pytest.raises(GateError, match=r"maps int8 on openvino: got 31\.2 dB.*at least 38"):
-        check_parity([row])
 
 
 def test_a_failed_export_leaves_the_old_folder_as_it_was(
@@ -156,11 +159,9 @@ def test_a_failed_export_leaves_the_old_folder_as_it_was(
     out = tmp_path / "model"
     out.mkdir()
     (out / "model.json").write_text("old")
-    monkeypatch.setattr(
-        "dayshift.export.parity.LIMITS", dict.fromkeys(("fp32", "fp16", "int8"), (999.0, 2.0))
-    )
-    with pytest.raises(GateError):
-        export_model(checkpoint, out, calibration=_frames()[:1], frames=_frames()[:1])
+    monkeypatch.setattr("dayshift.export.parity.INVISIBLE", Limits(999.0, 2.0))
+    with pytest.raises(GateError, match=r"full fp32 on onnxruntime against PyTorch: got .*999 dB"):
+        export_model(checkpoint, out, frames=_frames()[:1])
     assert (out / "model.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -168,4 +169,4 @@ def test_a_failed_export_leaves_the_old_folder_as_it_was(
 def test_a_folder_that_is_no_model_is_not_replaced(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep me")
     with pytest.raises(SinkError, match="not a model folder"):
-        export_model(checkpoint, tmp_path, calibration=_frames(), frames=_frames())
+        export_model(checkpoint, tmp_path, frames=_frames())

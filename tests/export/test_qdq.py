@@ -12,7 +12,8 @@ from onnx import numpy_helper
 from dayshift.export.calibrate import (
     METHODS,
     Histogram,
-    collect_histograms,
+    Method,
+    collect_activations,
     expose,
     open_session,
 )
@@ -24,10 +25,10 @@ from dayshift.runtime.errors import ModelError
 Feeds = Callable[[int], dict[str, np.ndarray]]
 
 
-def _thresholds(net: onnx.ModelProto, feed: Feeds, method: str = "minmax") -> dict[str, float]:
+def _thresholds(net: onnx.ModelProto, feed: Feeds, method: Method = "minmax") -> dict[str, float]:
     sources = [c.source for c in find_convolutions(net)]
-    histograms = collect_histograms(net, sources, [feed(0), feed(1)])
-    return {name: h.threshold(method) for name, h in histograms.items()}  # type: ignore[arg-type]
+    activations = collect_activations(net, sources, [feed(0), feed(1)])
+    return activations.thresholds(method)
 
 
 def _run(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -165,4 +166,4 @@ def test_an_activation_that_is_not_finite_is_refused(net: onnx.ModelProto, feed:
     broken = feed(0)
     broken["x"][0, 0, 0, 0] = np.inf
     with pytest.raises(ModelError, match="not finite in float32"):
-        collect_histograms(net, ["padded"], [broken])
+        collect_activations(net, ["padded"], [broken])

@@ -1,0 +1,1 @@
+"""Checkpoints of the authors' repositories, read as data and turned into ours."""
