@@ -31,7 +31,7 @@ from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.cores import lanes_for
 
 _SLICE_S = 0.2
-_MEASURE_S = 8
+_MEASURE_S = 5
 _MEASURING = "Measuring performance"
 
 

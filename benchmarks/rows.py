@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dayshift.benchmarks.cases import Case, usable_cores
+from dayshift.benchmarks.cases import CAMERA_FPS, Case, usable_cores
 from dayshift.benchmarks.statistics import median_interval
 from dayshift.runtime.timing import summarize
 
@@ -112,7 +112,9 @@ class Row:
             "cpu_ms_per_frame": round(1e3 * cpu_s / frames, 3),
             # With a processor at work on every frame, its time is at least the wall's.
             "idle_ms_per_frame": round(1e3 * max(0.0, seconds - cpu_s - waited_s) / frames, 3),
-            "stages_ms": self._stages(),
+            "stages_ms": (stages := self._stages()),
+            # What each stage takes of the time between two frames of a camera.
+            "budget_share": {k: round(v["p50"] * CAMERA_FPS / 1e3, 4) for k, v in stages.items()},
             "frames_dropped": sum(block["dropped"] for block in blocks),
             "events": blocks[-1]["events"],
             "energy_mj_per_frame": round(1e3 * sum(joules) / frames, 3) if joules else None,

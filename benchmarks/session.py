@@ -33,11 +33,11 @@ class Pace:
 
     rounds: int = 9
     block_s: float = 0.35
-    row_budget_s: float = 30.0
+    row_budget_s: float = 25.0
     warm_up_s: float = 3.0
 
 
-FULL_PACE = Pace(rounds=15, block_s=0.6, row_budget_s=90.0, warm_up_s=6.0)
+FULL_PACE = Pace(rounds=15, block_s=0.6, row_budget_s=75.0, warm_up_s=6.0)
 
 
 class Session:

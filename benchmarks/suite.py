@@ -29,7 +29,7 @@ from dayshift.runtime.spec import read_graph
 
 FORMAT_VERSION = 1
 REFERENCE = ("pytorch", "fp32")
-_FRAMES = 8
+_FRAMES = 6
 _LARGE_FRAMES = 3  # of 1080p and more, 25 MB each at 4K
 _LARGE_PIXELS = 1280 * 720
 _READ_AT_MOST = 240
