@@ -180,6 +180,7 @@ def scaling_plot(rows: Sequence[Row]) -> str:
         drawing.line(70, up(value), _WIDTH - 230, up(value), "grid")
         drawing.text(62, up(value), tick_label(value), "tick", "end")
     drawing.text(70, _TOP - 6, "milliseconds, median", "tick")
+    taken: list[tuple[float, float]] = []
     for number_of_group, (key, group) in enumerate(groups.items()):
         group.sort(key=_megapixels)
         points = [(across(_megapixels(r)), up(r["latency_ms"]["p50"])) for r in group]
@@ -187,7 +188,8 @@ def scaling_plot(rows: Sequence[Row]) -> str:
         for (x, y), row in zip(points, group, strict=True):
             told = f"{row['size']}: {number(row['latency_ms']['p50'])} ms"
             drawing.dot(x, y, 4, f"point series{number_of_group % 5}", told)
-        drawing.text(points[-1][0] + 9, points[-1][1], key, "tick")
+        right, last = points[-1]
+        drawing.text(right + 9, _free_place(right, last, taken), key, "tick")
     return drawing.render()
 
 

@@ -241,6 +241,8 @@ def _roofline(row: Row, peaks: list[Row]) -> dict[str, Any]:
     infer = row.medians_ms("infer")
     if row.facts["device"] != "CPU" or row.case.threads != peaks[0].case.threads:
         return {**result, "reason": "peaks are those of all cores of the processor"}
+    if row.facts["lanes"] > 1:
+        return {**result, "reason": "frames in flight share the cores: no engine has all of them"}
     if arithmetic is None or "memory" not in by_kind or not infer:
         return {**result, "reason": "no peak, or no time of the engine alone, was measured"}
     macs, memory = arithmetic.medians_ms(), by_kind["memory"].medians_ms()
