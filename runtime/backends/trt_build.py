@@ -173,7 +173,7 @@ def build(
     config = builder.create_builder_config()
     _configure(config, request.options)
     _add_profile(builder, network, config, request.ranges)
-    _set_timing_cache(config, timing_cache)
+    timings = _set_timing_cache(config, timing_cache)  # must live as long as the build
     monitor = Monitor(on_progress)
     config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
@@ -181,8 +181,7 @@ def build(
         raise monitor.error
     if plan is None:
         raise BackendError(f"tensorrt could not build an engine: {log().take()}")
-    learnt = config.get_timing_cache()
-    return Built(bytes(plan), b"" if learnt is None else bytes(learnt.serialize()))
+    return Built(bytes(plan), bytes(timings.serialize()))
 
 
 def deserialize(plan: bytes) -> trt.ICudaEngine | None:
@@ -220,12 +219,9 @@ def _types(layer: Mapping[str, object]) -> str:
     if isinstance(weights, dict) and "Type" in weights:
         return str(weights["Type"]).lower()
     inputs = layer.get("Inputs")
-    formats = (
-        [str(item.get("Format/Datatype", "")) for item in inputs or () if isinstance(item, dict)]
-        if isinstance(inputs, list)
-        else []
-    )
-    return " ".join(formats).lower()
+    tensors = inputs if isinstance(inputs, list) else []
+    formats = [item.get("Format/Datatype") for item in tensors if isinstance(item, dict)]
+    return " ".join(str(text) for text in formats).lower()
 
 
 def _made(kind: Callable[..., Any], *arguments: object) -> Any:
@@ -287,9 +283,11 @@ def _add_profile(
     config.add_optimization_profile(profile)
 
 
-def _set_timing_cache(config: trt.IBuilderConfig, content: bytes) -> None:
+def _set_timing_cache(config: trt.IBuilderConfig, content: bytes) -> trt.ITimingCache:
     """Start from what is known of kernels' speed; of another TensorRT or device: from nothing."""
-    known = config.create_timing_cache(content) if content else None
-    if known is None or not config.set_timing_cache(known, False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)
-    log().take()
+    timings = config.create_timing_cache(content)
+    if timings is None or not config.set_timing_cache(timings, False):
+        timings = config.create_timing_cache(b"")
+        config.set_timing_cache(timings, False)
+        log().take()
+    return timings

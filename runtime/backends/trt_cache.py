@@ -191,6 +191,5 @@ def _build(
     precision = precision_of(report)
     cache.write_note(f"{name}.layers.json", report)
     cache.write(name, built.plan, {"key": key, "precision": precision, "build_s": build_s})
-    if built.timing_cache:
-        cache.write(timings, built.timing_cache, {"tensorrt": key["tensorrt"]})
+    cache.write(timings, built.timing_cache, {"tensorrt": key["tensorrt"]})
     return Engine(engine, precision, cache.path(name))

@@ -206,9 +206,6 @@ class IBuilderConfig:
             self._timing_cache = cache
         return ours or ignore_mismatch
 
-    def get_timing_cache(self) -> ITimingCache | None:
-        return self._timing_cache
-
 
 class Builder:
     def __init__(self, logger: ILogger) -> None:

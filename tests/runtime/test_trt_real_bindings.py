@@ -105,7 +105,7 @@ config = builder.create_builder_config()
 teach(lambda: network.num_inputs, 1)
 teach(lambda: network.get_input(0).name, b"frame")
 teach_memory(builder.build_serialized_network(network, config), b"a plan")
-teach_memory(config.get_timing_cache().serialize(), b"some timings")
+teach_memory(config.create_timing_cache(b"").serialize(), b"some timings")
 """
 
 
