@@ -37,12 +37,14 @@ from dayshift.runtime.backends.trt_build import (
     log,
     precision_of,
 )
-from dayshift.runtime.cache import Entry, SealedCache
+from dayshift.runtime.cache import SealedCache
 from dayshift.runtime.errors import BackendError
 
 _log = logging.getLogger(__name__)
 
 PURPOSE = "tensorrt"
+# Raised when what is asked of TensorRT changes beyond the options: older engines are built anew.
+_RECIPE = 1
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ def find_or_build(
     name = f"{_digest(key)}.engine"
 
     def find(*, tell: bool) -> Engine | None:
-        others = _others(cache, key, shapes) if options is None else ()
+        others = _others(cache, request.graph, device, shapes) if options is None else ()
         names = dict.fromkeys([*others, name])
-        return next(filter(None, (_load(cache, item, key, tell=tell) for item in names)), None)
+        return next(filter(None, (_load(cache, item, tell=tell) for item in names)), None)
 
     found = find(tell=False)
     if found is not None:
@@ -105,9 +107,7 @@ def find_or_build(
 
 def _key(request: BuildRequest, device: Device) -> dict[str, JsonValue]:
     return {
-        "graph_sha256": hashlib.sha256(request.graph).hexdigest(),
-        "tensorrt": VERSION,
-        "device": cast("JsonValue", dataclasses.asdict(device)),
+        **_place(request.graph, device, compatible=request.options.hardware_compatible),
         "shapes": {
             name: {
                 "smallest": list(item.smallest),
@@ -123,14 +123,29 @@ def _key(request: BuildRequest, device: Device) -> dict[str, JsonValue]:
     }
 
 
+def _place(graph: bytes, device: Device, *, compatible: bool) -> dict[str, JsonValue]:
+    """Return the part of the key that says of what an engine is made, and where it runs."""
+    if compatible:
+        device = dataclasses.replace(device, name="Ampere or newer", compute_capability="8.0 up")
+    return {
+        "recipe": _RECIPE,
+        "graph_sha256": hashlib.sha256(graph).hexdigest(),
+        "tensorrt": VERSION,
+        "device": cast("JsonValue", dataclasses.asdict(device)),
+    }
+
+
 def _digest(value: JsonValue) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _load(cache: SealedCache, name: str, key: dict[str, JsonValue], *, tell: bool) -> Engine | None:
-    """Return an engine that fits, is genuine and is whole; None where one of these fails."""
+def _load(cache: SealedCache, name: str, *, tell: bool) -> Engine | None:
+    """Return an engine that is genuine and whole; None where one of these fails.
+
+    That it fits was seen in its name, which is its key's, or in its sidecar, which is sealed too.
+    """
     entry = cache.read(name, tell=tell)
-    if entry is None or not _same_machine(entry, key):
+    if entry is None:
         return None
     engine = deserialize(entry.content)
     if engine is None:
@@ -141,27 +156,23 @@ def _load(cache: SealedCache, name: str, key: dict[str, JsonValue], *, tell: boo
     return Engine(engine, cast("Precision", entry.facts["precision"]), cache.path(name))
 
 
-def _same_machine(entry: Entry, key: dict[str, JsonValue]) -> bool:
-    kept = entry.facts["key"]
-    assert isinstance(kept, dict)  # sealed by this module
-    return all(kept[part] == key[part] for part in ("graph_sha256", "tensorrt", "device"))
-
-
-def _others(cache: SealedCache, key: dict[str, JsonValue], shapes: Shapes) -> Iterator[str]:
+def _others(cache: SealedCache, graph: bytes, device: Device, shapes: Shapes) -> Iterator[str]:
     """Yield engines of the graph that take these shapes too: of better options, or for a range.
 
     Those for one shape come first, of these the more optimized. Only their sidecars are read here.
     """
+    places = {
+        compatible: _place(graph, device, compatible=compatible) for compatible in (False, True)
+    }
     fitting: list[tuple[bool, bool, int, str]] = []
     for path in cache.folder.glob("*.engine.json"):
         try:
-            kept = json.loads(path.read_bytes())["facts"]["key"]
-            ranges = {name: ShapeRange(**item) for name, item in kept["shapes"].items()}
-            options = BuildOptions(**kept["options"])
-        except (OSError, ValueError, KeyError, TypeError):
+            key = json.loads(path.read_bytes())["facts"]["key"]
+            ranges = {name: ShapeRange(**item) for name, item in key.pop("shapes").items()}
+            options = BuildOptions(**key.pop("options"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not one of ours: never loaded, and replaced when its name is built
-        same = all(kept.get(part) == key[part] for part in ("graph_sha256", "tensorrt", "device"))
-        if not same or ranges.keys() != shapes.keys():
+        if key != places[options.hardware_compatible] or ranges.keys() != shapes.keys():
             continue
         if all(ranges[name].covers(shape) for name, shape in shapes.items()):
             ranged = any(item.smallest != item.largest for item in ranges.values())

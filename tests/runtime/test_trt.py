@@ -262,6 +262,17 @@ def test_without_options_the_best_engine_there_is_is_taken(
     assert builds() == 3
 
 
+def test_a_hardware_compatible_engine_serves_the_users_other_gpus(
+    pristine_model: Path, builds: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = BuildOptions(hardware_compatible=True)
+    built = open_maps(pristine_model, options=options)
+    monkeypatch.setenv("FAKE_CUDA_NAME", "NVIDIA H100")
+    assert open_maps(pristine_model, options=options).artifact == built.artifact
+    assert open_maps(pristine_model).artifact == built.artifact
+    assert builds() == 1
+
+
 def test_one_engine_may_serve_a_range_of_sizes(
     pristine_model: Path, builds: Callable[[], int], street: Street
 ) -> None:
