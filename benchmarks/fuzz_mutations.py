@@ -38,7 +38,9 @@ def mutate_bytes(random: np.random.Generator, content: bytes, *, most: int = 5) 
 
 def mutate_text(random: np.random.Generator, text: str) -> str:
     """Damage a text; what is no UTF-8 any more is kept as Python keeps such words."""
-    return mutate_bytes(random, text.encode()).decode("utf-8", "surrogateescape")
+    return mutate_bytes(random, text.encode("utf-8", "surrogateescape")).decode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def mutate_json(random: np.random.Generator, value: Any) -> Any:
