@@ -18,6 +18,6 @@ def test_damaged_input_is_served_or_refused_in_a_line(tiny_model: Path, seed: in
     assert sum(fuzzer.outcomes.values()) == 100
 
 
-@pytest.mark.parametrize("text", ["a:" + "x" * 5000, "a:\0", "a:" + "/x" * 3000])
+@pytest.mark.parametrize("text", ["a:" + "x" * 5000, "a:" + "/x" * 3000])
 def test_what_cannot_be_a_name_is_no_file(text: str) -> None:
     assert parse_uri(text).rest
