@@ -67,8 +67,11 @@ class Reader:
             finally:
                 self._source.close()
         except Exception as error:  # told by whoever takes the frames
-            self.error = error
+            # Its traceback would hold this reader, and that the source and a frame, until the
+            # garbage collector comes by: megabytes for every outage.
+            self.error = error.with_traceback(None)
         finally:
+            self._source = None
             self.frames.end()
 
     def _read_all(self, source: Source) -> None:

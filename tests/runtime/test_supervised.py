@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -278,3 +280,17 @@ def test_random_faults_are_the_same_for_a_seed_and_have_no_end() -> None:
     assert {fault.kind for fault in first} == set(KINDS)
     assert all(a.end_s < b.start_s for a, b in pairwise(first))
     assert first[-1].end_s / 200 == pytest.approx(6, rel=0.2)
+
+
+def test_what_an_outage_leaves_behind_is_freed_at_once() -> None:
+    """Cycles through a traceback would hold a source and a frame until a collection that is rare."""
+    first = Scripted([*FINE, SourceError("unplugged")], SourceError("not there"), FINE)
+    lost = weakref.ref(first)
+    gc.disable()
+    try:
+        with watch(first, Events(), keeps_every=True) as source:
+            del first
+            take(source, 6)
+            assert lost() is None
+    finally:
+        gc.enable()
