@@ -283,7 +283,7 @@ def test_random_faults_are_the_same_for_a_seed_and_have_no_end() -> None:
 
 
 def test_what_an_outage_leaves_behind_is_freed_at_once() -> None:
-    """Cycles through a traceback would hold a source and a frame until a collection that is rare."""
+    """Cycles through a traceback would hold a source and a frame until a rare collection."""
     first = Scripted([*FINE, SourceError("unplugged")], SourceError("not there"), FINE)
     lost = weakref.ref(first)
     gc.disable()
