@@ -18,6 +18,8 @@ _SIGNS: tuple[Colour, ...] = (
     (1.0, 0.25, 0.6),
 )
 _RECESS = 0.16
+# Piers stand at 0.08; bands a little before them, as faces in one plane would flicker black.
+_BAND = 0.065
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,9 @@ def add_block(
     pane_x, pane_z = step_x * u(0.45, 0.82), step_z * u(0.42, 0.75)
     # The body stands back by the recess; piers and bands in front of it leave the windows open.
     solid: list[Box] = [(width / 2, depth / 2 + _RECESS, height / 2, width, depth, height)]
-    solid += [(width / 2, 0.08, (top + height) / 2, width, 0.2, height - top)]
-    solid += [
-        (x, 0.08, height / 2, margin + step_x - pane_x, 0.2, height)
-        for x in (
-            (margin + (step_x - pane_x) / 2) / 2,
-            width - (margin + (step_x - pane_x) / 2) / 2,
-        )
-    ]
+    solid += [(width / 2, _BAND, (top + height) / 2, width, 0.2, height - top)]
+    edge = margin + (step_x - pane_x) / 2
+    solid += [(x, 0.08, height / 2, edge, 0.2, height) for x in (edge / 2, width - edge / 2)]
     solid += [
         (margin + k * step_x, 0.08, (ground + top) / 2, step_x - pane_x, 0.2, top - ground)
         for k in range(1, columns)
@@ -103,8 +100,8 @@ def add_block(
         z = ground + row * step_z
         low, high = (step_z - pane_z) * 0.45, (step_z - pane_z) * 0.55
         solid += [
-            (width / 2, 0.08, z + low / 2, width, 0.2, low),
-            (width / 2, 0.08, z + step_z - high / 2, width, 0.2, high),
+            (width / 2, _BAND, z + low / 2, width, 0.2, low),
+            (width / 2, _BAND, z + step_z - high / 2, width, 0.2, high),
         ]
         for k in range(columns):
             x = margin + (k + 0.5) * step_x

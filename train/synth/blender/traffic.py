@@ -38,7 +38,7 @@ def make_wardrobe(stage: Stage) -> Wardrobe:
         head=stage.shining((1.0, 0.94, 0.85), 25, dark=(0.8, 0.8, 0.82), rough=0.1),
         tail=stage.shining((1.0, 0.04, 0.02), 4, dark=(0.3, 0.015, 0.015)),
         # A brake lamp shines by day too: its state is part of the truth.
-        brake=stage.shining((1.0, 0.05, 0.03), 9, dark=(0.35, 0.02, 0.02), always=True),
+        brake=stage.shining((1.0, 0.05, 0.03), 5, dark=(0.35, 0.02, 0.02), always=True),
         skin=tuple(stage.material(c, 0.6) for c in ((0.5, 0.32, 0.24), (0.25, 0.14, 0.09))),
         cloth=tuple(
             stage.material((u(0.02, 0.5), u(0.02, 0.45), u(0.02, 0.5)), 0.9) for _ in range(6)
