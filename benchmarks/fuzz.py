@@ -23,7 +23,6 @@ import numpy as np
 
 from dayshift.benchmarks.fuzz_mutations import mutate_bytes, mutate_json, mutate_text
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
@@ -31,6 +30,7 @@ from dayshift.runtime.provenance.verification import verify_file
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources.images import ImageSource
 from dayshift.runtime.spec import describe_file, load_spec, read_graph
+from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.uri import parse_uri
 from dayshift.runtime.web.access import Limits
 from dayshift.runtime.web.desk import Desk

@@ -17,12 +17,12 @@ from typing import Any
 
 from dayshift.benchmarks.chromium import open_chromium
 from dayshift.benchmarks.machine import describe_machine
-from dayshift.runtime.control import Control
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.model import load
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks.http import HttpSink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.pipeline import run_pipeline
 from dayshift.runtime.timing import summarize
 from dayshift.runtime.web.desk import Desk
 

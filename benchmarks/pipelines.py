@@ -15,12 +15,12 @@ from typing import Any
 from dayshift.benchmarks.opening import Translator
 from dayshift.benchmarks.scenarios import Block, Stopwatch
 from dayshift.runtime.frame import Frame, Pixels
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.plan import Translation
 from dayshift.runtime.sinks import open_sink
 from dayshift.runtime.sinks.base import Sink
 from dayshift.runtime.sources import open_source
 from dayshift.runtime.sources.base import Source
+from dayshift.runtime.streaming.pipeline import run_pipeline
 
 STAGES = ("capture", "preprocess", "infer", "postprocess", "sink")
 # The picture of a pipeline shows these, when the stream has its pace.

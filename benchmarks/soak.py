@@ -22,20 +22,20 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import BackendError, SinkError
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame, Pixels
-from dayshift.runtime.live_model import LiveModel
-from dayshift.runtime.loading import Choice
 from dayshift.runtime.model import Model, Translation, load
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink, open_sink
 from dayshift.runtime.sinks.group import SinkGroup
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
-from dayshift.runtime.telemetry import JsonLines
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.live_model import LiveModel
+from dayshift.runtime.streaming.loading import Choice
+from dayshift.runtime.streaming.pipeline import run_pipeline
+from dayshift.runtime.streaming.telemetry import JsonLines
 from dayshift.runtime.web.desk import Desk
 
 WARM_UP = 0.2  # of the run: engines, caches and allocators fill

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dayshift.train.build import make_job
-from dayshift.train.devices import Devices, open_fabric
+from dayshift.train.loop.build import make_job
+from dayshift.train.loop.devices import Devices, open_fabric
+from dayshift.train.loop.session import Session
 from dayshift.train.methods.image_pool import ImagePool
 from dayshift.train.networks.presets import build_network
 from dayshift.train.recipe import Recipe
-from dayshift.train.session import Session
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from dayshift.runtime.errors import (
 
 if TYPE_CHECKING:
     from dayshift.runtime.model import Model, load
-    from dayshift.runtime.stream import stream
+    from dayshift.runtime.streaming.stream import stream
 
 __version__ = "0.1.0"
 
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(model, name)
     if name == "stream":
-        from dayshift.runtime.stream import stream
+        from dayshift.runtime.streaming.stream import stream
 
         return stream
     raise AttributeError(f"module 'dayshift' has no attribute {name!r}")

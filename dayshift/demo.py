@@ -14,10 +14,10 @@ from dayshift.runtime.bundled import bundled_clip
 from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model, load
-from dayshift.runtime.pipeline import OnProgress
 from dayshift.runtime.sinks.base import make_folder
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources import Frame
+from dayshift.runtime.streaming.pipeline import OnProgress
 from dayshift.whole_video import WholeVideo, translate_whole
 
 MOMENTS = 4

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dayshift.runtime.capture import Policy
-from dayshift.runtime.control import Control
-from dayshift.runtime.live_model import LiveModel
-from dayshift.runtime.loading import Choice
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.streaming.capture import Policy
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.live_model import LiveModel
+from dayshift.runtime.streaming.loading import Choice
 
 
 def open_live(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.model import Model
-from dayshift.runtime.pipeline import Compose
 from dayshift.runtime.provenance.mark import Mark, mark_of
+from dayshift.runtime.streaming.pipeline import Compose
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dayshift.runtime.bundled import bundled_models
-from dayshift.runtime.control import Control
 from dayshift.runtime.model import Model
 from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks import Sink, open_sink
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import Source
+from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.uri import parse_uri
 from dayshift.runtime.web.desk import Desk
 

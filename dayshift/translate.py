@@ -13,9 +13,9 @@ from dayshift.jobs import Job
 from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.model import Model
-from dayshift.runtime.pipeline import OnProgress
 from dayshift.runtime.sinks.images import ImageSink
 from dayshift.runtime.sources.images import ImageSource
+from dayshift.runtime.streaming.pipeline import OnProgress
 from dayshift.whole_video import WholeVideo, translate_whole
 
 

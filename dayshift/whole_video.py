@@ -11,11 +11,11 @@ from pathlib import Path
 
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import Model
-from dayshift.runtime.pipeline import Compose, OnProgress, run_pipeline
 from dayshift.runtime.provenance.mark import Mark
-from dayshift.runtime.report import Report
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources.video import VideoSource
+from dayshift.runtime.streaming.pipeline import Compose, OnProgress, run_pipeline
+from dayshift.runtime.streaming.report import Report
 
 
 class WholeVideo(VideoSource):

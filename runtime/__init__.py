@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from dayshift.runtime.bundled import bundled_clip, bundled_models
     from dayshift.runtime.frame import Frame
     from dayshift.runtime.model import Model, load
-    from dayshift.runtime.pipeline import run_pipeline
     from dayshift.runtime.plan import Translation
-    from dayshift.runtime.report import Report
     from dayshift.runtime.sinks import open_sink
     from dayshift.runtime.sources import open_source
     from dayshift.runtime.spec import ModelSpec, load_spec
+    from dayshift.runtime.streaming.pipeline import run_pipeline
+    from dayshift.runtime.streaming.report import Report
 
 _MODULE_OF = {
     "Backend": "backends",
     "Frame": "frame",
     "Model": "model",
     "ModelSpec": "spec",
-    "Report": "report",
+    "Report": "streaming.report",
     "Translation": "plan",
     "bundled_clip": "bundled",
     "bundled_models": "bundled",
@@ -46,7 +46,7 @@ _MODULE_OF = {
     "open_backend": "backends",
     "open_sink": "sinks",
     "open_source": "sources",
-    "run_pipeline": "pipeline",
+    "run_pipeline": "streaming.pipeline",
 }
 
 __all__ = [

@@ -28,8 +28,8 @@ from dayshift.runtime.errors import UsageError
 from dayshift.runtime.image import Pixels, pad_frame, padded_size
 from dayshift.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from dayshift.train.data.images import to_image, to_tensor
+from dayshift.train.loop.preview import translate_sample
 from dayshift.train.methods.base import LinearDecay, Section
-from dayshift.train.preview import translate_sample
 from dayshift.train.recipe import MethodName, Recipe, RecipeError, describe_error
 
 Folder = str | os.PathLike[str]
@@ -100,8 +100,8 @@ class Trainable:
             TrainingError: A loss is not finite.
             KeyboardInterrupt: Ctrl-C; the run was saved, and goes on when called again.
         """
-        from dayshift.train.devices import parse_devices
-        from dayshift.train.loop import fit
+        from dayshift.train.loop.devices import parse_devices
+        from dayshift.train.loop.fit import fit
 
         if self._recipe is None:
             raise UsageError("a loaded checkpoint has no data: make one with folders to train")

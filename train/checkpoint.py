@@ -62,7 +62,7 @@ class Checkpoint:
         recipe: of the run; None for networks that came from elsewhere.
         step: updates done.
         facts: seconds trained, data, versions; the origin of what was imported.
-        state: JSON half of the run's state; see `train.state`.
+        state: JSON half of the run's state; see `train.loop.state`.
     """
 
     method: str

@@ -10,6 +10,7 @@ from pydantic import ValidationError, model_validator
 
 from dayshift.runtime.errors import UsageError
 from dayshift.train.layouts import DataSection
+from dayshift.train.loop.settings import RunSection
 from dayshift.train.methods.base import Section
 from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.cyclegan import CycleGanConfig
@@ -18,7 +19,6 @@ from dayshift.train.methods.relight import RelightConfig
 from dayshift.train.methods.select import MethodConfig
 from dayshift.train.methods.spade import SpadeConfig
 from dayshift.train.methods.unit import UnitConfig
-from dayshift.train.settings import RunSection
 
 if sys.version_info >= (3, 11):
     import tomllib

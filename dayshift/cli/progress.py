@@ -21,11 +21,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from dayshift.runtime.pipeline import OnProgress
+from dayshift.runtime.streaming.pipeline import OnProgress
 
 if TYPE_CHECKING:
     from dayshift.runtime.backends import BuildProgress, OnBuildProgress
-    from dayshift.train.meter import Progress as TrainProgress
+    from dayshift.train.loop.meter import Progress as TrainProgress
 
 
 @contextlib.contextmanager

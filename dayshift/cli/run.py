@@ -22,7 +22,7 @@ from dayshift.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dayshift.runtime.control import Control
+    from dayshift.runtime.streaming.control import Control
 
 _RATE_KEPT = 0.9
 
@@ -126,14 +126,14 @@ def run(
     from dayshift.live import load_live, open_live
     from dayshift.marking import Marking
     from dayshift.outputs import Stage, open_outputs
-    from dayshift.runtime.capture import check_policy, policy_for
-    from dayshift.runtime.control import Control
     from dayshift.runtime.cores import lanes_for
-    from dayshift.runtime.loading import Choice
     from dayshift.runtime.model import Building, load
-    from dayshift.runtime.pipeline import run_pipeline
     from dayshift.runtime.sinks.group import SinkGroup
-    from dayshift.runtime.telemetry import open_telemetry
+    from dayshift.runtime.streaming.capture import check_policy, policy_for
+    from dayshift.runtime.streaming.control import Control
+    from dayshift.runtime.streaming.loading import Choice
+    from dayshift.runtime.streaming.pipeline import run_pipeline
+    from dayshift.runtime.streaming.telemetry import open_telemetry
     from dayshift.runtime.uri import redact
 
     check_json_target(json_to)
@@ -186,7 +186,7 @@ def run(
 
 def _teller(control: Control) -> Callable[[str], None]:
     """Return what tells a change of engine among the stream's events."""
-    from dayshift.runtime.events import State
+    from dayshift.runtime.streaming.events import State
 
     def tell(line: str) -> None:
         control.events.tell("engine", "engine", State.RUNNING, line)

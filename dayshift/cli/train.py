@@ -11,7 +11,7 @@ import typer
 from dayshift.cli.options import JsonTo
 
 if TYPE_CHECKING:
-    from dayshift.train.meter import Progress
+    from dayshift.train.loop.meter import Progress
 
 
 def train(
@@ -53,8 +53,8 @@ def train(
         if dry_run:
             typer.echo(json.dumps(chosen.as_json(), indent=2))
             return
-        from dayshift.train.devices import parse_devices
-        from dayshift.train.loop import fit
+        from dayshift.train.loop.devices import parse_devices
+        from dayshift.train.loop.fit import fit
     from dayshift.cli.output import emit
     from dayshift.cli.progress import train_progress
 

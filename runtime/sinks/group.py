@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 
 from dayshift.runtime.errors import SinkError
-from dayshift.runtime.events import Events, State
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink, StreamStopped
+from dayshift.runtime.streaming.events import Events, State
 
 _log = logging.getLogger(__name__)
 

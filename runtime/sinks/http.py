@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink
+from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.uri import Uri, check_options
 from dayshift.runtime.web.desk import Desk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dayshift.runtime.control import Control
+from dayshift.runtime.streaming.control import Control
 
 KEYS = (
     ("[ ]", "strength"),

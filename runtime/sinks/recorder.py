@@ -16,15 +16,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import DayshiftError, SinkError
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame, Pixels
-from dayshift.runtime.handover import HandOver
 from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sinks.video import VideoSink
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.handover import HandOver
 
 _QUEUED_IMAGES = 8
 _LEAST_FREE_BYTES = 256 << 20

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dayshift.runtime.control import Settings
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.frame import Pixels
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.control import Settings
+from dayshift.runtime.streaming.status import Status
 
 try:
     import cv2

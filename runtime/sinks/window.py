@@ -15,13 +15,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink, StreamStopped
 from dayshift.runtime.sinks.keys import KEYS, turn
 from dayshift.runtime.sinks.view import draw_view
+from dayshift.runtime.streaming.control import Control
 
 try:
     import cv2

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.handover import HandOver
 from dayshift.runtime.sources.base import CorruptFrame, Source
+from dayshift.runtime.streaming.handover import HandOver
 
 # One damaged frame is a bad cable or a lost packet; a second of them is a broken stream.
 _DAMAGED_FRAMES = 30

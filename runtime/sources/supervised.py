@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dayshift.runtime.backoff import Backoff
 from dayshift.runtime.errors import SourceError
-from dayshift.runtime.events import Events, State
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.handover import HandOver
 from dayshift.runtime.sources.base import Source
 from dayshift.runtime.sources.rate import RateWatch
 from dayshift.runtime.sources.reader import Reader
+from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.events import Events, State
+from dayshift.runtime.streaming.handover import HandOver
 
 _QUEUED_FRAMES = 4
 # Drivers that never return keep their thread; a third one would be of no more use.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.sinks.recorder import RecorderSink
+from dayshift.runtime.streaming.control import Control
 
 
 @dataclass(frozen=True)

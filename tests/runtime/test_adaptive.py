@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime.adaptive import Governor, Step, make_ladder, translate_scaled
+from dayshift.runtime.streaming.adaptive import Governor, Step, make_ladder, translate_scaled
 
 Pixels = npt.NDArray[np.uint8]
 LADDER = make_ladder()

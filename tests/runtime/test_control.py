@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dayshift.runtime.control import Control, Settings
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.streaming.control import Control, Settings
 
 
 def test_a_change_replaces_what_it_names_and_nothing_else() -> None:

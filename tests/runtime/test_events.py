@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from dayshift.runtime.events import Event, Events, State
+from dayshift.runtime.streaming.events import Event, Events, State
 
 
 def test_the_state_of_a_stream_is_that_of_its_worst_vital_part() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dayshift.runtime.handover import HandOver
+from dayshift.runtime.streaming.handover import HandOver
 
 
 def test_a_full_hand_over_makes_its_giver_wait() -> None:

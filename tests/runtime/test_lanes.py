@@ -18,9 +18,9 @@ from dayshift.runtime.cores import allowed_cores, lanes_for
 from dayshift.runtime.errors import BackendError, SourceError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.streaming.pipeline import run_pipeline
 
 Pixels = npt.NDArray[np.uint8]
 Street = Callable[[int, int], Pixels]

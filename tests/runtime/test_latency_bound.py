@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink
 from dayshift.runtime.sources import Source
+from dayshift.runtime.streaming.pipeline import run_pipeline
 
 Pixels = npt.NDArray[np.uint8]
 PIXELS = np.zeros((16, 16, 3), np.uint8)

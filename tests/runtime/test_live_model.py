@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pytest
 
 from dayshift.runtime.backends import BACKEND_NAMES
-from dayshift.runtime.backoff import Backoff
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
-from dayshift.runtime.events import State
-from dayshift.runtime.live_model import LiveModel
-from dayshift.runtime.loading import Choice
 from dayshift.runtime.model import load
+from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.live_model import LiveModel
+from dayshift.runtime.streaming.loading import Choice
 
 Pixels = npt.NDArray[np.uint8]
 FRAME = np.full((16, 32, 3), 200, np.uint8)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from dayshift.runtime.backoff import Backoff
 from dayshift.runtime.errors import SourceError
-from dayshift.runtime.events import Events, State
 from dayshift.runtime.sources import open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.events import Events, State
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"

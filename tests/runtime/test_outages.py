@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime.control import Control
-from dayshift.runtime.events import Event, State
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink, open_sink
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import Event, State
+from dayshift.runtime.streaming.pipeline import run_pipeline
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -132,7 +132,7 @@ def test_a_folder_of_images_gets_no_placeholders(tmp_path: Path) -> None:
 def test_an_engine_that_is_stuck_is_told_and_the_sinks_go_on(
     released: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dayshift.runtime.pipeline._STUCK_S", 0.2)
+    monkeypatch.setattr("dayshift.runtime.streaming.pipeline._STUCK_S", 0.2)
     control = Control()
     frames = iter(range(100))
     control.events.subscribe(lambda event: released.set() if event.state is State.STALLED else None)

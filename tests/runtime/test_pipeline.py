@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SinkError, SourceError, UsageError
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.meter import Delivery
 from dayshift.runtime.model import load
-from dayshift.runtime.pipeline import run_pipeline
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.meter import Delivery
+from dayshift.runtime.streaming.pipeline import run_pipeline
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -435,7 +435,7 @@ def test_a_run_in_another_thread_leaves_signals_alone() -> None:
 INTERRUPTED = """
 import sys
 from dataclasses import dataclass
-from dayshift.runtime.pipeline import run_pipeline
+from dayshift.runtime.streaming.pipeline import run_pipeline
 from dayshift.runtime.sinks import open_sink
 from dayshift.runtime.sources import open_source
 

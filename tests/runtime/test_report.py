@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from dayshift.runtime.events import Events, State
-from dayshift.runtime.meter import StreamMeter
-from dayshift.runtime.report import Report
+from dayshift.runtime.streaming.events import Events, State
+from dayshift.runtime.streaming.meter import StreamMeter
+from dayshift.runtime.streaming.report import Report
 
 
 def add_one(meter: StreamMeter, *, capture_ms: float = 0.0) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from dayshift.runtime.errors import SinkError
-from dayshift.runtime.events import Events, State
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
 from dayshift.runtime.sinks.group import SinkGroup
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.streaming.events import Events, State
 
 PIXELS = np.full((48, 64, 3), 90, np.uint8)
 

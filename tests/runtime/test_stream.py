@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SourceError, UsageError
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.sources import Source, open_source
-from dayshift.runtime.stream import stream
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.stream import stream
 
 
 class Watched(Source):

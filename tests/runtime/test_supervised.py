@@ -11,14 +11,14 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from dayshift.runtime.backoff import Backoff
 from dayshift.runtime.errors import SourceError
-from dayshift.runtime.events import Event, Events, State
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sources import CorruptFrame, Source, open_source
 from dayshift.runtime.sources.faults import KINDS, Fault, FaultScript, random_faults
 from dayshift.runtime.sources.rate import RateWatch
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.events import Event, Events, State
 
 AT_ONCE = Backoff(first_s=0.001, cap_s=0.01)
 QUICK = Watch(stalled_after_s=0.05, reopen_after_s=0.05, open_timeout_s=5, backoff=AT_ONCE)

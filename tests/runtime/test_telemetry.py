@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SinkError, UsageError
-from dayshift.runtime.events import Events, State
-from dayshift.runtime.meter import Delivery, StreamMeter
-from dayshift.runtime.status import Status
-from dayshift.runtime.telemetry import open_telemetry, serve_metrics
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import Events, State
+from dayshift.runtime.streaming.meter import Delivery, StreamMeter
+from dayshift.runtime.streaming.status import Status
+from dayshift.runtime.streaming.telemetry import open_telemetry, serve_metrics
 
 
 class Engine:

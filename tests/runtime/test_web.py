@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import open_sink
 from dayshift.runtime.sinks.http import HttpSink
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.web.access import Access, Bucket
 from dayshift.runtime.web.changes import read_changes
 from dayshift.runtime.web.desk import Desk

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dayshift.runtime.control import Control, Settings
-from dayshift.runtime.events import State
 from dayshift.runtime.sinks.keys import KEYS, turn
 from dayshift.runtime.sinks.view import draw_view
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.control import Control, Settings
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.status import Status
 
 GREY, WHITE = np.full((180, 320, 3), 90, np.uint8), np.full((180, 320, 3), 255, np.uint8)
 

@@ -20,8 +20,8 @@ from dayshift.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from dayshift.train.loop.state import pack, unpack
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
-from dayshift.train.state import pack, unpack
 
 
 @pytest.fixture

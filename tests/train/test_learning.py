@@ -16,10 +16,10 @@ import torch
 
 from dayshift.train.checkpoint import load_checkpoint
 from dayshift.train.data import Dataset
-from dayshift.train.devices import Devices
 from dayshift.train.layouts import LabelData, PairedData
-from dayshift.train.loop import fit
-from dayshift.train.preview import translate_sample
+from dayshift.train.loop.devices import Devices
+from dayshift.train.loop.fit import fit
+from dayshift.train.loop.preview import translate_sample
 from dayshift.train.recipe import Recipe
 
 TINT_BGR = np.array([0.75, 0.45, 0.35])

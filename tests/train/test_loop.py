@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from dayshift.runtime.errors import SinkError
-from dayshift.train.build import make_job
 from dayshift.train.checkpoint import Checkpoint, load_checkpoint
 from dayshift.train.data import DataError
-from dayshift.train.devices import DeviceError, Devices
-from dayshift.train.job import Job, Metric
-from dayshift.train.loop import fit, run
-from dayshift.train.meter import Progress
+from dayshift.train.loop.build import make_job
+from dayshift.train.loop.devices import DeviceError, Devices
+from dayshift.train.loop.fit import fit, run
+from dayshift.train.loop.job import Job, Metric
+from dayshift.train.loop.meter import Progress
+from dayshift.train.loop.stopping import TrainingError
 from dayshift.train.methods.base import Batch, Update
 from dayshift.train.recipe import Recipe, RecipeError
-from dayshift.train.stopping import TrainingError
 
 CPU = Devices("cpu")
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dayshift.train.meter import Meter
+from dayshift.train.loop.meter import Meter
 
 
 def test_the_rate_leaves_saves_out_and_tells_waiting_from_work(

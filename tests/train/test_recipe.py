@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dayshift.runtime.errors import UsageError
-from dayshift.train.build import make_job
+from dayshift.train.loop.build import make_job
 from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.relight_data import RelightDataSection
 from dayshift.train.methods.spade import SpadeConfig

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from dayshift.train.checkpoint import Checkpoint, load_checkpoint
-from dayshift.train.devices import Devices
-from dayshift.train.loop import fit
+from dayshift.train.loop.devices import Devices
+from dayshift.train.loop.fit import fit
 from dayshift.train.recipe import Recipe
 
 CPU = Devices("cpu")
@@ -83,8 +83,8 @@ def test_a_killed_run_ends_with_the_very_same_weights(
     code = f"""
 import os, signal
 from pathlib import Path
-from dayshift.train.devices import Devices
-from dayshift.train.loop import fit
+from dayshift.train.loop.devices import Devices
+from dayshift.train.loop.fit import fit
 from dayshift.train.recipe import load_recipe
 def kill(now):
     if now.step == 5:

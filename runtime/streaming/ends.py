@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from dayshift.runtime.control import Control, Settings
-from dayshift.runtime.events import Events, State
 from dayshift.runtime.sinks.base import Sink
+from dayshift.runtime.streaming.control import Control, Settings
+from dayshift.runtime.streaming.events import Events, State
 
 _log = logging.getLogger(__name__)
 

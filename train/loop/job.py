@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from torch import nn
 
 from dayshift.runtime.image import Pixels
+from dayshift.train.loop.settings import RunSection
 from dayshift.train.methods.base import Batch, Method
-from dayshift.train.settings import RunSection
 
 Translators = Mapping[str, nn.Module]
 """By direction ("a_to_b"), as they would be exported: averaged weights where there are any, eval

@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 
 from dayshift.runtime.errors import MissingDependency
-from dayshift.train.settings import LoggerName
+from dayshift.train.loop.settings import LoggerName
 
 CSV_NAME = "scalars.csv"
 

@@ -15,17 +15,17 @@ from torch import Tensor, distributed
 
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.sinks.base import PartialFile, make_folder
-from dayshift.train.build import make_job
 from dayshift.train.checkpoint import load_checkpoint, save_checkpoint
-from dayshift.train.devices import Devices, open_fabric
-from dayshift.train.job import Job
-from dayshift.train.logs import open_loggers
-from dayshift.train.meter import Meter, Progress
+from dayshift.train.loop.build import make_job
+from dayshift.train.loop.devices import Devices, open_fabric
+from dayshift.train.loop.job import Job
+from dayshift.train.loop.logs import open_loggers
+from dayshift.train.loop.meter import Meter, Progress
+from dayshift.train.loop.session import Session
+from dayshift.train.loop.settings import RunSection
+from dayshift.train.loop.stopping import FiniteCheck, StopRequest, TrainingError, check_weights
 from dayshift.train.methods.base import Batch
 from dayshift.train.recipe import Recipe, check_same_recipe
-from dayshift.train.session import Session
-from dayshift.train.settings import RunSection
-from dayshift.train.stopping import FiniteCheck, StopRequest, TrainingError, check_weights
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"

@@ -22,9 +22,9 @@ from dayshift.runtime import quality
 from dayshift.runtime.image import Pixels
 from dayshift.train.data import Dataset, Sample
 from dayshift.train.data.images import to_image
-from dayshift.train.job import Metric, Translators
-from dayshift.train.preview import translate_sample
-from dayshift.train.settings import MetricName
+from dayshift.train.loop.job import Metric, Translators
+from dayshift.train.loop.preview import translate_sample
+from dayshift.train.loop.settings import MetricName
 
 _SAMPLES = 64  # spread over all: more make a validation as long as an epoch
 

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from wsgiref.simple_server import WSGIServer
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
-from dayshift.runtime.events import State
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.status import Status
 
 try:
     from prometheus_client import CollectorRegistry, start_http_server

@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 
 from dayshift.runtime.errors import DayshiftError, UsageError
-from dayshift.train.settings import Precision
+from dayshift.train.loop.settings import Precision
 
 Device = Literal["auto", "cpu", "gpu"]
 

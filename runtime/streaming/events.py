@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from dayshift.runtime.listeners import Listeners
+from dayshift.runtime.streaming.listeners import Listeners
 
 _log = logging.getLogger("dayshift.stream")
 

@@ -12,13 +12,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
-from dayshift.train.average import WeightAverage
 from dayshift.train.checkpoint import Checkpoint, CheckpointError, NetworkRecord
-from dayshift.train.job import Job, Translators
+from dayshift.train.loop.average import WeightAverage
+from dayshift.train.loop.job import Job, Translators
+from dayshift.train.loop.state import pack, unpack
+from dayshift.train.loop.update import FabricUpdate
 from dayshift.train.methods.base import Batch
 from dayshift.train.networks.presets import describe_network
-from dayshift.train.state import pack, unpack
-from dayshift.train.update import FabricUpdate
 
 AVERAGE = "ema."  # starts the name of the part that holds a module's averaged weights
 

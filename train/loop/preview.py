@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dayshift.runtime.image import Pixels, shrink_factor
 from dayshift.train.data import Dataset, Sample, augment
 from dayshift.train.data.images import to_image, to_tensor
-from dayshift.train.job import Translators
+from dayshift.train.loop.job import Translators
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
 from dayshift.train.networks.spade import SpadeGenerator, label_planes
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dayshift.runtime.errors import UsageError
-from dayshift.runtime.events import Events
-from dayshift.runtime.listeners import Listeners
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.events import Events
+from dayshift.runtime.streaming.listeners import Listeners
+from dayshift.runtime.streaming.status import Status
 
 
 @dataclass(frozen=True)

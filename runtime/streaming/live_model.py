@@ -12,13 +12,13 @@ from collections import deque
 from dataclasses import replace
 
 from dayshift.runtime.backends import BACKEND_NAMES
-from dayshift.runtime.backoff import Backoff
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import BackendError, UsageError
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Pixels
-from dayshift.runtime.loading import Choice, Load, Loader, OpenModel
-from dayshift.runtime.translator import Translated
+from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.loading import Choice, Load, Loader, OpenModel
+from dayshift.runtime.streaming.translator import Translated
 
 _MAX_ATTEMPTS = 8
 # An engine that fails so often in so short a time is not taken again while there is another.

@@ -2,7 +2,7 @@
 
 `latest` keeps only the newest frame: what comes out is never old, and frames that find no taker are
 dropped. A source that is not live is then played at the speed of its own timestamps. `every` hands
-over all frames and makes the source wait. `adaptive` is `latest` here; see `runtime/adaptive.py`.
+over all frames and makes the source wait. `adaptive` is `latest` here; see `adaptive.py`.
 
 A thread of its own reads ahead, unless several threads take the frames: then each reads for itself.
 """
@@ -18,8 +18,8 @@ from typing import Literal, Protocol
 
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.handover import HandOver
 from dayshift.runtime.sources.base import Source
+from dayshift.runtime.streaming.handover import HandOver
 
 Policy = Literal["latest", "every", "adaptive"]
 

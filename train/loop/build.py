@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from dayshift.runtime.errors import UsageError
-from dayshift.train.job import Job
 from dayshift.train.layouts import ImageData, ImageSource, LabelData
+from dayshift.train.loop.job import Job
+from dayshift.train.loop.preview import ImageSheet, RelightSheet
+from dayshift.train.loop.validation import make_metric
 from dayshift.train.methods.base import Method
 from dayshift.train.methods.relight import Relight, RelightConfig
 from dayshift.train.methods.relight_data import RelightData, RelightDataSection
 from dayshift.train.methods.select import build_method
 from dayshift.train.methods.spade import SpadeConfig
-from dayshift.train.preview import ImageSheet, RelightSheet
 from dayshift.train.recipe import Recipe
-from dayshift.train.validation import make_metric
 
 
 def make_job(recipe: Recipe, data_root: Path) -> Job:

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from dayshift.runtime.events import Events
-from dayshift.runtime.report import Described, Report, Timed
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.events import Events
+from dayshift.runtime.streaming.report import Described, Report, Timed
+from dayshift.runtime.streaming.status import Status
 from dayshift.runtime.timing import Latency, Samples
 
 Stage = Literal["capture", "preprocess", "infer", "postprocess", "sink"]

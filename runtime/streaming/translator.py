@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dayshift.runtime.frame import Pixels
-from dayshift.runtime.report import Described, Timed
+from dayshift.runtime.streaming.report import Described, Timed
 
 
 class Translated(Timed, Protocol):

@@ -14,12 +14,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from dayshift.runtime.adaptive import Governor, Step, translate_scaled
-from dayshift.runtime.capture import QUEUED_FRAMES, Capture, Captured
-from dayshift.runtime.control import Control
-from dayshift.runtime.events import State
-from dayshift.runtime.handover import HandOver
-from dayshift.runtime.translator import Translated, Translator
+from dayshift.runtime.streaming.adaptive import Governor, Step, translate_scaled
+from dayshift.runtime.streaming.capture import QUEUED_FRAMES, Capture, Captured
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.handover import HandOver
+from dayshift.runtime.streaming.translator import Translated, Translator
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,20 +16,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from dayshift.runtime.adaptive import Governor, make_ladder
-from dayshift.runtime.capture import Capture, Policy, check_policy
-from dayshift.runtime.control import Control
-from dayshift.runtime.ends import aborted_on_error, interrupt_stops, stopped_by, told
-from dayshift.runtime.events import State
 from dayshift.runtime.frame import Frame, Pixels
-from dayshift.runtime.live_model import LiveModel
-from dayshift.runtime.meter import Delivery, StreamMeter
-from dayshift.runtime.placeholder import draw_placeholder
-from dayshift.runtime.report import Report
 from dayshift.runtime.sinks.base import Sink, StreamStopped
 from dayshift.runtime.sources.base import Source
-from dayshift.runtime.translating import Result, Translating
-from dayshift.runtime.translator import Translator
+from dayshift.runtime.streaming.adaptive import Governor, make_ladder
+from dayshift.runtime.streaming.capture import Capture, Policy, check_policy
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.ends import aborted_on_error, interrupt_stops, stopped_by, told
+from dayshift.runtime.streaming.events import State
+from dayshift.runtime.streaming.live_model import LiveModel
+from dayshift.runtime.streaming.meter import Delivery, StreamMeter
+from dayshift.runtime.streaming.placeholder import draw_placeholder
+from dayshift.runtime.streaming.report import Report
+from dayshift.runtime.streaming.translating import Result, Translating
+from dayshift.runtime.streaming.translator import Translator
 
 Compose = Callable[[Frame, Pixels], Pixels]
 OnProgress = Callable[[int, "int | None"], None]

@@ -7,13 +7,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dayshift.runtime.capture import Capture, check_policy
-from dayshift.runtime.control import Control
-from dayshift.runtime.ends import stopped_by
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.sources.supervised import SupervisedSource
-from dayshift.runtime.translator import Translated, Translator
+from dayshift.runtime.streaming.capture import Capture, check_policy
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.ends import stopped_by
+from dayshift.runtime.streaming.translator import Translated, Translator
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from dayshift.runtime.control import Control
 from dayshift.runtime.errors import SinkError, UsageError
-from dayshift.runtime.events import Event
-from dayshift.runtime.meter import STAGES, Delivery
-from dayshift.runtime.status import Status
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.events import Event
+from dayshift.runtime.streaming.meter import STAGES, Delivery
+from dayshift.runtime.streaming.status import Status
 
 _LOOPBACK = "127.0.0.1"
 
@@ -152,7 +152,7 @@ def serve_metrics(control: Control, host: str, port: int) -> Iterator[int]:
         MissingDependency: prometheus-client is not installed.
         SinkError: The port is taken, or the address is not this machine's.
     """
-    from dayshift.runtime.metrics import start_server
+    from dayshift.runtime.streaming.metrics import start_server
 
     server, thread = start_server(control, host, port)
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dayshift.runtime.translator import Translator
+from dayshift.runtime.streaming.translator import Translator
 
 _LOADER_JOIN_S = 0.5
 

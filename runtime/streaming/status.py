@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dayshift.runtime.events import State
+from dayshift.runtime.streaming.events import State
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dayshift.runtime.frame import Pixels
-from dayshift.runtime.translator import Translated, Translator
+from dayshift.runtime.streaming.translator import Translated, Translator
 
 _OVERLOAD = 0.95  # of the time that a frame may take: a step down
 _MARGIN = 0.7  # of it, as estimated for the step above: a step up

@@ -1,0 +1,1 @@
+"""Streams: from a source through a model to sinks, in threads that outlive what breaks."""
