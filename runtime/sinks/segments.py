@@ -60,6 +60,7 @@ class SegmentSink(Sink):
         self._video: VideoSink | None = None
         self._size: tuple[int, int] | None = None
         self._began_at = 0.0
+        self._last = ("", 0)  # time stamp and number of the newest piece's name
         # Signing a long piece takes a second, which the stream does not have.
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="dayshift-segment")
         self._finishing: list[Future[None]] = []
@@ -122,9 +123,11 @@ class SegmentSink(Sink):
     def _new_path(self) -> Path:
         stamp = time.strftime("segment-%Y%m%d-%H%M%S")
         taken = {path.name for path in self._folder.iterdir()}
-        number = 1
+        # Never a number again within a second, though its piece may be gone: they are in order.
+        number = self._last[1] + 1 if stamp == self._last[0] else 1
         while any(name.startswith(_stem(stamp, number) + ".") for name in taken):
             number += 1
+        self._last = (stamp, number)
         return self._folder / f"{_stem(stamp, number)}.mp4"
 
 
