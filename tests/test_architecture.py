@@ -25,6 +25,7 @@ VERBS = (
     "run",
     "translate",
     "train",
+    "synth",
     "evaluate",
     "import",
     "export",
