@@ -231,6 +231,8 @@ def x_display() -> Iterator[str]:
         pytest.skip("needs an X server: apt-get install xvfb")
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "320x200x24", "-nolisten", "tcp"]
+    # Else the server starts anew when its last client leaves, and refuses the next one meanwhile.
+    command.append("-noreset")
     with subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL) as server:
         os.close(write)
         with os.fdopen(read) as number:
