@@ -65,7 +65,7 @@ class Translating:
         self._governor = governor
         self._full_precision = model.precision_requested
         self._has_translated = False
-        self._busy_since: float | None = None
+        self._busy_since: dict[int, float] = {}  # by thread
         self._taking = threading.Lock()
         self._turns = itertools.count()
         self._turn = 0  # of the next result to hand over
@@ -84,8 +84,8 @@ class Translating:
 
     @property
     def busy_s(self) -> float:
-        """How long the model has been at the frame that it has; 0 where it has none."""
-        since = self._busy_since
+        """How long the model has been at the oldest frame that it has; 0 where it has none."""
+        since = min(tuple(self._busy_since.values()), default=None)
         return 0.0 if since is None else time.perf_counter() - since
 
     def start(self) -> None:
@@ -153,11 +153,12 @@ class Translating:
             return Result(captured, queue_age_ms, None)
         if settings.strength is not None and settings.strength != self._model.strength:
             self._model.strength = settings.strength
-        self._busy_since = started_at
+        thread = threading.get_ident()
+        self._busy_since[thread] = started_at
         try:
             translation = translate_scaled(self._model, captured.frame.pixels, self.step.scale)
         finally:
-            self._busy_since = None
+            del self._busy_since[thread]
         self._has_translated = True
         self._govern(started_at)
         return Result(captured, queue_age_ms, translation)

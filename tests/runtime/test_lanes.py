@@ -20,7 +20,10 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
 from dayshift.runtime.sinks import Sink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.streaming.capture import Capture
+from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.pipeline import run_pipeline
+from dayshift.runtime.streaming.translating import Translating
 
 Pixels = npt.NDArray[np.uint8]
 Street = Callable[[int, int], Pixels]
@@ -152,6 +155,32 @@ def test_a_source_that_breaks_off_ends_the_run() -> None:
     with pytest.raises(SourceError, match="the cable is out"):
         run_pipeline(Breaking(street_source()), Model(3), [sink], policy="every")
     assert sink.end == "aborted"
+
+
+def test_a_lane_that_is_stuck_is_seen_while_another_goes_on() -> None:
+    stuck, other, go_on = threading.Event(), threading.Event(), threading.Event()
+    calls = iter(range(100))
+
+    def hold_the_first(frame: Pixels) -> None:
+        if next(calls) == 0:
+            stuck.set()
+            assert go_on.wait(timeout=20)
+        other.set()
+
+    with Capture(street_source(10), "every", takers=2) as capture:
+        translating = Translating(capture, Model(2, hold_the_first), Control(), None)
+        capture.start()
+        translating.start()
+        assert stuck.wait(timeout=20)
+        assert other.wait(timeout=20)
+        time.sleep(0.05)  # the other lane is done by now, and waits for its turn
+        busy_s = translating.busy_s
+        go_on.set()
+        while translating.results.get() is not None:
+            pass
+        assert translating.end(20)
+    assert busy_s >= 0.05
+    assert translating.busy_s == 0
 
 
 # The model and its engine
