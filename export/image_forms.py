@@ -26,13 +26,17 @@ before (uint8[1, h, w, 3] frame) => (float[1, 3, h, w] core_x) {{
     core_x = Sub(scaled, one)
 }}"""
 
-_FRAME_AFTER = f"""{HEADER}
-after (uint8[1, h, w, 3] frame, float[1] strength, float[1, 3, h, w] core_y)
-    => (uint8[1, h, w, 3] image) {{
+_PAINTED = """
     colours = Gather<axis = 1>(core_y, reverse)
     raised = Add(colours, one)
     levels = Mul(raised, half_range)
     painted = Transpose<perm = [0, 2, 3, 1]>(levels)
+"""
+
+_FRAME_AFTER = f"""{HEADER}
+after (uint8[1, h, w, 3] frame, float[1] strength, float[1, 3, h, w] core_y)
+    => (uint8[1, h, w, 3] image) {{
+    {_PAINTED}
     floats = Cast<to = 1>(frame)
     new = Mul(painted, strength)
     rest = Sub(one, strength)
@@ -76,10 +80,7 @@ _NO_EDGES = "core_x = Identity(planes)"
 
 _LABELS_AFTER = f"""{HEADER}
 after (float[1, 3, h, w] core_y) => (uint8[1, h, w, 3] image) {{
-    colours = Gather<axis = 1>(core_y, reverse)
-    raised = Add(colours, one)
-    levels = Mul(raised, half_range)
-    painted = Transpose<perm = [0, 2, 3, 1]>(levels)
+    {_PAINTED}
     rounded = Round(painted)
     clipped = Clip(rounded, black, white)
     image = Cast<to = 2>(clipped)

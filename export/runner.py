@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 import numpy as np
 
 from dayshift.runtime.backends import Backend, BackendName, Precision, Shapes, open_backend
+from dayshift.runtime.closing import Closing
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.plan import FullPlan, MapsPlan, Plan
 from dayshift.runtime.spec import FullForm, MapsForm
@@ -16,7 +16,7 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 5, 200
 _SECONDS = 1.0
 
 
-class Runner:
+class Runner(Closing):
     """One graph on one backend; compiled once per frame size, closed by its owner.
 
     Args:
@@ -55,17 +55,6 @@ class Runner:
         """Free the engines."""
         while self._plans:
             self._plans.popitem()[1].backend.close()
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _plan(self, frame: Pixels) -> Plan:
         size = (frame.shape[0], frame.shape[1])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from dayshift.runtime.backends import BackendName, OnBuildProgress, Precision
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.choice import Setup, setups, stand_ins
+from dayshift.runtime.closing import Closing
 from dayshift.runtime.engines import Building, Cancelled, Engines, Upgrade
 from dayshift.runtime.errors import (
     BackendError,
@@ -86,7 +86,7 @@ def load(
     raise BackendError("no backend works here: " + "; ".join(failures))
 
 
-class Model:
+class Model(Closing):
     """Translates frames, `lanes` at a time; more threads wait. `strength` may be set from any.
 
     While TensorRT builds in the background, what the attributes say of the engine is true of the
@@ -226,17 +226,6 @@ class Model:
         if self._upgrade is not None:
             self._upgrade.cancel()
         self._engines.close()
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start(self, setup: Setup) -> None:
         """Open the engines of `setup`; where they must be built first, perhaps others meanwhile."""

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import replace
 
 from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.closing import Closing
 from dayshift.runtime.errors import BackendError, UsageError
 from dayshift.runtime.frame import Pixels
 from dayshift.runtime.streaming.backoff import Backoff
@@ -26,7 +27,7 @@ _FAILURES = 3
 _FAILURES_WITHIN_S = 60.0
 
 
-class LiveModel:
+class LiveModel(Closing):
     """Translates with whatever engine works. At most `lanes` threads at a time.
 
     Args:
@@ -148,12 +149,6 @@ class LiveModel:
             self._loader.leave()
             self._loader = None
         self._model.close()
-
-    def __enter__(self) -> LiveModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _heal(self, frame: Pixels, error: Exception) -> Translated:
         """Translate the frame after all, with a new engine."""

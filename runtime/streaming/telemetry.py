@@ -7,9 +7,9 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
+from dayshift.runtime.closing import Closing
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import Event
@@ -19,7 +19,7 @@ from dayshift.runtime.streaming.status import Status
 _LOOPBACK = "127.0.0.1"
 
 
-class JsonLines:
+class JsonLines(Closing):
     """Appends one JSON object per line: each event, the status each second, each frame if wanted.
 
     Every line has `kind` (event, status or frame) and `at_s`. A line that cannot be written ends
@@ -71,17 +71,6 @@ class JsonLines:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _on_event(self, event: Event) -> None:
         self._write("event", event.at_s, event.to_json())

@@ -2,6 +2,7 @@
 
     plan     what stands in a scene, drawn from its seed (no Blender)
     light    what the sky and the lamps do at a time of day
+    classes  the ids of the ground truth
     blender  builds a plan and renders its layers; runs in Blender's Python, as a process of its own
     darkroom makes pictures and ground truth from the layers, as a camera would
     render   the command: workers, progress, resuming

@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 
 from dayshift.runtime.errors import SinkError
+from dayshift.train.synth.classes import SKY
 from dayshift.train.synth.darkroom import Floats, Integers, Negative, Truth
-from dayshift.train.synth.light import illumination, lamps_at
+from dayshift.train.synth.light import illumination
 from dayshift.train.synth.plan import draw_plan
 
 if TYPE_CHECKING:
     from dayshift.train.synth.render import SetPlan
 
 FORMAT_VERSION = 1
-SKY = 23  # Cityscapes' id
 _TEST_EVERY = 10
 _JPEG_QUALITY = 94
 _CENTIMETRE = 100.0
@@ -40,7 +40,8 @@ def develop_scene(plan: SetPlan, seed: int, part: Path) -> None:
         SinkError: They cannot be written; the scene is not listed as whole.
     """
     try:
-        files = _write_files(plan, seed, part, part / "ready")
+        rendered = json.loads((part / "scene.json").read_text())
+        files, truths = _write_files(plan, seed, part, rendered["entities"])
         for source, place in files:
             place.parent.mkdir(parents=True, exist_ok=True)
             source.replace(place)
@@ -51,7 +52,7 @@ def develop_scene(plan: SetPlan, seed: int, part: Path) -> None:
             for layer in part.glob("*.exr"):
                 shutil.move(layer, kept / layer.name)
         record = part / "record.json"
-        record.write_text(json.dumps(_record(plan, seed, part), indent=1))
+        record.write_text(json.dumps(_record(plan, seed, rendered, truths), indent=1))
         target = plan.out / "scenes" / f"{seed:05d}.json"
         target.parent.mkdir(exist_ok=True)
         record.replace(target)
@@ -62,19 +63,22 @@ def develop_scene(plan: SetPlan, seed: int, part: Path) -> None:
         ) from error
 
 
-def _write_files(plan: SetPlan, seed: int, part: Path, ready: Path) -> list[tuple[Path, Path]]:
+def _write_files(
+    plan: SetPlan, seed: int, part: Path, entities: list[dict[str, Any]]
+) -> tuple[list[tuple[Path, Path]], list[Truth]]:
+    """Write a scene's files below `part`; return where each belongs, and the frames' truth."""
     scene, split = draw_plan(seed), split_of(seed)
     pairs: list[tuple[Path, Path]] = []
 
     def write(kind: str, name: str, image: Any) -> None:
-        source = ready / kind / name
+        source = part / "ready" / kind / name
         source.parent.mkdir(parents=True, exist_ok=True)
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if name.endswith(".jpg") else []
         if not cv2.imwrite(str(source), image, quality):
             raise OSError(0, "the disk may be full")
         pairs.append((source, plan.out / kind / split / name))
 
-    classes = _class_table(part)
+    classes = _class_table(entities)
     truths: list[Truth] = []
     for frame in range(1, plan.frames + 1):
         negative = Negative(part, scene, frame)
@@ -91,15 +95,14 @@ def _write_files(plan: SetPlan, seed: int, part: Path, ready: Path) -> list[tupl
         name = _frame_name(plan, seed, frame)
         write("flow", f"{name}.png", encode_flow(now.flow))
         write("occlusion", f"{name}.png", occlusion(now, following) * np.uint8(255))
-    return pairs
+    return pairs, truths
 
 
 def _frame_name(plan: SetPlan, seed: int, frame: int) -> str:
     return f"{seed:05d}" if plan.frames == 1 else f"{seed:05d}-{frame:03d}"
 
 
-def _class_table(part: Path) -> Any:
-    entities = json.loads((part / "scene.json").read_text())["entities"]
+def _class_table(entities: list[dict[str, Any]]) -> Any:
     table = np.full(max((e["number"] for e in entities), default=0) + 1, SKY, np.uint8)
     for entity in entities:
         table[entity["number"]] = entity["class_id"]
@@ -136,12 +139,12 @@ def occlusion(now: Truth, following: Truth) -> Any:
     return (outside | other).astype(np.uint8)
 
 
-def _record(plan: SetPlan, seed: int, part: Path) -> dict[str, Any]:
+def _record(
+    plan: SetPlan, seed: int, rendered: dict[str, Any], truths: list[Truth]
+) -> dict[str, Any]:
     scene = draw_plan(seed)
-    rendered = json.loads((part / "scene.json").read_text())
-    truth = [Negative(part, scene, frame).truth().numbers for frame in range(1, plan.frames + 1)]
     hours = {
-        name: {"t": t, "lamps": lamps_at(t), **dataclasses.asdict(illumination(scene, t))}
+        name: {"t": t, **dataclasses.asdict(illumination(scene, t))}
         for name, t in plan.times.items()
     }
     return {
@@ -155,7 +158,7 @@ def _record(plan: SetPlan, seed: int, part: Path) -> dict[str, Any]:
         "plan": rendered["plan"],
         "times": hours,
         "entities": rendered["entities"],
-        "lights": [_light_boxes(rendered["entities"], numbers) for numbers in truth],
+        "lights": [_light_boxes(rendered["entities"], truth.numbers) for truth in truths],
     }
 
 

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from dayshift.train.synth.blender.classes import BUILDING
 from dayshift.train.synth.blender.stage import Box, Colour, Place, Stage, turned
+from dayshift.train.synth.classes import BUILDING
 
 _WARM: tuple[Colour, ...] = ((1.0, 0.66, 0.3), (1.0, 0.76, 0.46), (1.0, 0.88, 0.7), (0.8, 0.9, 1.0))
 _SIGNS: tuple[Colour, ...] = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from dayshift.train.synth.blender.classes import (
+from dayshift.train.synth.blender.stage import Colour, Stage
+from dayshift.train.synth.classes import (
     FENCE,
     GUARD_RAIL,
     POLE,
@@ -14,7 +15,6 @@ from dayshift.train.synth.blender.classes import (
     STATIC,
     VEGETATION,
 )
-from dayshift.train.synth.blender.stage import Colour, Stage
 
 _SIGNALS: dict[str, tuple[Colour, int]] = {
     "red": ((1.0, 0.03, 0.02), 0),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dayshift.train.synth.blender.classes import GROUND, ROAD, SIDEWALK, TERRAIN
 from dayshift.train.synth.blender.stage import Box, Stage
+from dayshift.train.synth.classes import GROUND, ROAD, SIDEWALK, TERRAIN
 
 START, END = -40.0, 220.0
 _LENGTH, _MIDDLE = END - START, (END + START) / 2

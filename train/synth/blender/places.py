@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from dayshift.train.synth.blender import buildings, furniture, ground, population, traffic
-from dayshift.train.synth.blender.classes import (
+from dayshift.train.synth.blender.stage import Stage, turned
+from dayshift.train.synth.classes import (
     BRIDGE,
     BUILDING,
     PARKING,
@@ -14,7 +15,6 @@ from dayshift.train.synth.blender.classes import (
     TUNNEL,
     WALL,
 )
-from dayshift.train.synth.blender.stage import Stage, turned
 
 _FAR = 165.0
 

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from dayshift.train.synth.blender.classes import BICYCLE, BUS, CAR, DYNAMIC, PERSON, RIDER, TRUCK
 from dayshift.train.synth.blender.stage import Colour, Point, Stage, turned
+from dayshift.train.synth.classes import BICYCLE, BUS, CAR, DYNAMIC, PERSON, RIDER, TRUCK
 
 _ORIGIN: Point = (0.0, 0.0, 0.0)
 
