@@ -13,40 +13,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-
-from dayshift.train.synth.blender import places, view
-from dayshift.train.synth.blender.stage import Stage
-from dayshift.train.synth.light import sky_name
-from dayshift.train.synth.plan import draw_plan
-
-
-def render_scene(job: dict[str, Any]) -> None:
-    """Build the scene of a job and render its layers."""
-    plan = draw_plan(job["seed"])
-    stage = Stage(plan)
-    places.build(stage)
-    view.set_up(stage, job["width"], job["height"], job["samples"], job["threads"])
-    view.animate(stage, job["frames"], job["fps"])
-    folder = Path(job["folder"])
-    for frame in range(1, job["frames"] + 1):
-        view.set_light(stage, None, lamps=0.0)
-        view.render_truth(stage, folder / f"truth.{frame:03d}.exr", frame)
-        view.set_light(stage, None, lamps=1.0)
-        view.render_colour(stage, folder / f"lamps.{frame:03d}.exr", frame)
-        skies = {sky_name(plan, t): t for t in job["times"]}
-        for name, t in skies.items():
-            view.set_light(stage, t, lamps=0.0)
-            view.render_colour(stage, folder / f"sky.{name}.{frame:03d}.exr", frame)
-    content = {"plan": plan.to_json(), "entities": [asdict(entity) for entity in stage.entities]}
-    (folder / "scene.json").write_text(json.dumps(content))
 
 
 @contextlib.contextmanager
 def _quiet_stdout() -> Iterator[int]:
-    """Give standard output to the answers alone: Blender prints from C."""
+    """Give standard output to the answers alone: Blender prints from C, also while it is loaded."""
     answers = os.dup(1)
     os.dup2(2, 1)
     yield answers
@@ -55,6 +26,8 @@ def _quiet_stdout() -> Iterator[int]:
 def main() -> None:
     """Render until standard input ends."""
     with _quiet_stdout() as answers:
+        from dayshift.train.synth.blender.scene import render_scene
+
         for line in sys.stdin:
             job = json.loads(line)
             try:
