@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import threading
 from collections import OrderedDict
@@ -19,8 +20,10 @@ from dayshift.runtime.backends import (
     Shapes,
     open_backend,
 )
+from dayshift.runtime.backends.nvidia import nvidia_driver
 from dayshift.runtime.choice import Setup
 from dayshift.runtime.errors import BackendError, DayshiftError
+from dayshift.runtime.memory import no_more_than_free
 from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, full_shapes
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
 
@@ -121,9 +124,11 @@ class Engines:
 
     def _compile(self, size: tuple[int, int]) -> Plan:
         form = self._spec.form(self.setup.form)
-        if isinstance(form, MapsForm):
-            return MapsPlan(form, size, self._open)
-        return FullPlan(form, size, self._open)
+        on_gpu = self.setup.backend == "tensorrt" or nvidia_driver() is not None
+        with contextlib.nullcontext() if on_gpu else no_more_than_free():
+            if isinstance(form, MapsForm):
+                return MapsPlan(form, size, self._open)
+            return FullPlan(form, size, self._open)
 
     def _open(self, shapes: Shapes) -> Backend:
         return open_backend(

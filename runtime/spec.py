@@ -22,9 +22,13 @@ from pydantic import (
 )
 
 from dayshift.runtime.errors import ModelError
+from dayshift.runtime.plain_files import read_plain
 
 FORMAT_VERSION = 1
 SPEC_NAME = "model.json"
+_MOST_SPEC_BYTES = 1 << 20
+_MOST_GRAPH_BYTES = (1 << 31) - 1  # what Protocol Buffers can hold
+_MOST_PIXELS = 1 << 26  # of a graph of one size: twice 8K video
 
 FilePrecision = Literal["fp32", "fp16", "int8"]
 FormName = Literal["full", "maps"]
@@ -32,7 +36,8 @@ FormName = Literal["full", "maps"]
 # No separators, no leading dot: a name from a downloaded model.json cannot leave its folder.
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Side = Annotated[int, Field(ge=16)]
+Side = Annotated[int, Field(ge=16, le=16384)]
+Multiple = Annotated[int, Field(ge=1, le=1024)]
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -46,12 +51,12 @@ class GraphFile(_Part):
 
     path: PlainName
     sha256: Sha256
-    bytes: Annotated[int, Field(gt=0)]
+    bytes: Annotated[int, Field(gt=0, le=_MOST_GRAPH_BYTES)]
 
 
 class _Form(_Part):
     files: Annotated[dict[FilePrecision, GraphFile], Field(min_length=1)]
-    multiple: Annotated[int, Field(ge=1)] = 1
+    multiple: Multiple = 1
     short_side: Side | None = None
 
     @model_validator(mode="after")
@@ -89,6 +94,8 @@ class FullForm(_Form):
                 f"expected size without short_side and in multiples of {self.multiple}, "
                 f"got {self.size} and short_side {self.short_side}"
             )
+        if self.size is not None and self.size[0] * self.size[1] > _MOST_PIXELS:
+            raise ValueError(f"expected size of at most {_MOST_PIXELS} pixels, got {self.size}")
         if (self.input == "labels") != (self.label_count is not None):
             raise ValueError(
                 f"expected label_count with input 'labels' alone, got {self.label_count} "
@@ -209,7 +216,7 @@ def load_spec(folder: Path) -> ModelSpec:
     """
     path = folder / SPEC_NAME
     try:
-        text = path.read_bytes()
+        text = read_plain(path, _MOST_SPEC_BYTES)
     except OSError as error:
         raise ModelError(
             f"cannot read {path} ({error.strerror}): expected a model folder with a {SPEC_NAME}"
@@ -245,7 +252,7 @@ def read_graph(folder: Path, file: GraphFile) -> bytes:
     path = folder / file.path
     remedy = "re-download or re-export the model folder"
     try:
-        content = path.read_bytes()
+        content = read_plain(path, file.bytes)
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror}): {remedy}") from error
     if len(content) != file.bytes:

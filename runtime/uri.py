@@ -24,6 +24,7 @@ _SECRETS = re.compile(
 _HIDDEN = r"\1***"
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 _SMALLEST_PX, _LARGEST_PX = 16, 16384
+MOST_PIXELS = _LARGEST_PX**2  # of a picture: no decoder makes a larger one
 
 
 @dataclass(frozen=True)

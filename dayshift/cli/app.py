@@ -13,6 +13,7 @@ from dayshift import __version__
 from dayshift.cli.bench import bench
 from dayshift.cli.build import build
 from dayshift.cli.demo import demo
+from dayshift.cli.distill import distill
 from dayshift.cli.evaluate import evaluate
 from dayshift.cli.export import export
 from dayshift.cli.failure import exit_code_of
@@ -25,6 +26,7 @@ from dayshift.cli.synth import synth
 from dayshift.cli.train import train
 from dayshift.cli.translate import translate
 from dayshift.cli.verify import verify
+from dayshift.runtime.uri import MOST_PIXELS
 
 # No rich markup: plain help starts in a third of the time and prints the same in a pipe.
 app = typer.Typer(
@@ -39,6 +41,7 @@ for _verb in (
     run,
     translate,
     train,
+    distill,
     evaluate,
     synth,
     export,
@@ -99,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("DAYSHIFT_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
+    # OpenCV reads it when it is imported, which is later.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
     return exit_code_of(
         lambda: app(args=words, prog_name="dayshift", standalone_mode=False), debug=debug
     )

@@ -11,6 +11,7 @@ from types import FrameType
 
 import typer
 
+from dayshift.cli.printable import printable
 from dayshift.runtime.errors import DayshiftError
 
 INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
@@ -67,7 +68,7 @@ def _say(line: str) -> None:
     # The terminal's line may hold half a progress bar or an echoed ^C.
     if sys.stderr.isatty():
         typer.echo(err=True)
-    typer.echo(line, err=True)
+    typer.echo(printable(line), err=True)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from dayshift.cli.printable import printable
 from dayshift.files import write_file
 from dayshift.runtime.sinks.base import PartialFile
 
@@ -59,7 +60,7 @@ def print_table(
     from rich.text import Text
 
     table = Table(
-        title=title,
+        title=printable(title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -72,11 +73,11 @@ def print_table(
         table.add_column(heading, overflow="fold", style="cyan" if position == 0 else None)
     for row in rows:
         # Text, since a path with square brackets would be taken for markup.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # In a pipe or a log there is no width to keep to; rich would assume 80 columns.
     Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
 
 
 def note(line: str) -> None:
     """Tell the person at the terminal something that is not a result."""
-    typer.echo(line, err=True)
+    typer.echo(printable(line), err=True)

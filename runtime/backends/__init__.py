@@ -19,6 +19,7 @@ from dayshift.runtime.backends.base import (
     Shapes,
 )
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.graph_check import check_graph
 
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -97,10 +98,12 @@ def open_backend(
 
     Raises:
         UsageError: Unknown backend or precision.
+        ModelError: The graph reaches out of its file, or has operators that are not ONNX's own.
         MissingDependency: The engine's library cannot be imported.
         BackendError: The engine refuses the graph, the shapes or the precision.
     """
     backend, checked = check_backend(name), check_precision(precision)
+    check_graph(graph)
     if backend == "tensorrt":
         from dayshift.runtime.backends.trt import TensorRTBackend
 

@@ -7,6 +7,7 @@ import numpy as np
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.frame import Pixels
 from dayshift.runtime.sources.resize import fill_size
+from dayshift.runtime.uri import MOST_PIXELS
 
 try:
     import av
@@ -28,6 +29,8 @@ _TURNS = {
 # Players read HD video without a colour tag as BT.709; FFmpeg's scaler reads it as BT.601.
 _UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT_PX = 720
+# A header of a few bytes may promise frames of gigabytes.
+DECODER_LIMITS = {"max_pixels": str(MOST_PIXELS)}
 
 
 class PixelConverter:

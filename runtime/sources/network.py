@@ -18,7 +18,7 @@ from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SourceError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sources.base import CorruptFrame, Source
-from dayshift.runtime.sources.decoded import PixelConverter
+from dayshift.runtime.sources.decoded import DECODER_LIMITS, PixelConverter
 
 try:
     import av
@@ -86,7 +86,7 @@ class NetworkSource(Source):
             return av.open(
                 self._address.url,
                 format=self._address.format,
-                options=self._address.options,
+                options=self._address.options | DECODER_LIMITS,
                 metadata_errors="replace",
                 timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S),
             )

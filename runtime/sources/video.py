@@ -15,7 +15,7 @@ from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SourceError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sources.base import Source
-from dayshift.runtime.sources.decoded import PixelConverter
+from dayshift.runtime.sources.decoded import DECODER_LIMITS, PixelConverter
 
 try:
     import av
@@ -23,6 +23,7 @@ except ImportError as error:
     raise missing_dependency("av", error) from error
 
 _EXPECTED = "expected a video file such as an H.264 MP4"
+_WHOLE = "complete to its last byte and of at most 16384x16384"
 
 
 class VideoSource(Source):
@@ -123,11 +124,11 @@ def _open_container(path: Path) -> av.container.InputContainer:
         raise SourceError(f"{path} is a folder: {_EXPECTED}")
     try:
         # The protocol is named, since FFmpeg would read one from a colon in the file's name.
-        return av.open(f"file:{path}", metadata_errors="replace")
+        return av.open(f"file:{path}", options=DECODER_LIMITS, metadata_errors="replace")
     except av.error.FFmpegError as error:
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path} is empty (0 bytes): {_EXPECTED}") from error
-        hint = "" if isinstance(error, OSError) else ", complete to its last byte"
+        hint = "" if isinstance(error, OSError) else f", {_WHOLE}"
         raise SourceError(
             f"cannot read {path} as a video ({error.strerror}): {_EXPECTED}{hint}"
         ) from error

@@ -13,6 +13,7 @@ from dayshift.runtime.errors import SinkError
 from dayshift.runtime.web.access import Access, Limits, is_loopback, make_token
 from dayshift.runtime.web.app import build_app
 from dayshift.runtime.web.board import Board
+from dayshift.runtime.web.connections import Connection
 from dayshift.runtime.web.desk import Desk
 
 DEFAULT_HOST = "127.0.0.1"
@@ -67,7 +68,7 @@ class PageServer:
                 build_app(self.board, desk, access),
                 lifespan="off",
                 ws="none",
-                http="h11",
+                http=Connection,
                 log_config=None,
                 log_level="critical",
                 access_log=False,
