@@ -25,6 +25,7 @@ VERBS = (
     "run",
     "translate",
     "train",
+    "distill",
     "synth",
     "evaluate",
     "import",
@@ -38,8 +39,8 @@ VERBS = (
 )
 # The one arrow upwards: the Python API ends with `export`, and imports it when that is called.
 FACADES = {
-    ("train/api.py", "dayshift.export.frames"),
-    ("train/api.py", "dayshift.export.model_folder"),
+    ("train/trainable.py", "dayshift.export.frames"),
+    ("train/trainable.py", "dayshift.export.model_folder"),
 }
 # What only some layers may import at all.
 TRAINING_LIBRARIES = {"torch", "onnx", "onnxscript", "nncf"}

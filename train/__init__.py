@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dayshift.train.api import CUT, SPADE, UNIT, CycleGAN, Pix2Pix
+    from dayshift.train.api import CUT, SPADE, UNIT, CycleGAN, Pix2Pix, Student
 
-__all__ = ["CUT", "SPADE", "UNIT", "CycleGAN", "Pix2Pix"]
+__all__ = ["CUT", "SPADE", "UNIT", "CycleGAN", "Pix2Pix", "Student"]
 
 
 def __getattr__(name: str) -> Any:

@@ -135,6 +135,43 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
     return functional.cross_entropy(similarity.flatten(0, 1) / temperature, target)
 
 
+def ssim_distance(fake: Tensor, target: Tensor) -> Tensor:
+    """Return 1 - SSIM (Wang et al. 2004), averaged over pixels and channels; 0 where equal.
+
+    Args:
+        fake: (N, 3, H, W) in [-1, 1]; compared in [0, 1], the definition's range.
+        target: what they should be.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    with torch.autocast(fake.device.type, enabled=False):  # variances of half precision are noise
+        found = structural_similarity_index_measure(
+            (fake.float() + 1) / 2, (target.float() + 1) / 2, data_range=1.0
+        )
+    assert isinstance(found, Tensor)
+    return 1 - found
+
+
+def style_l1(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Return L1 between the Gram matrices of features (Johnson et al. 2016, equation 4), summed.
+
+    Args:
+        real: features (N, C, h, w) of each layer; take no gradient.
+        fake: the same of the translated images.
+    """
+    terms = [
+        functional.l1_loss(_gram(mine), _gram(theirs.detach()))
+        for mine, theirs in zip(fake, real, strict=True)
+    ]
+    return torch.stack(terms).sum()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Return the sum of all differences between neighbours (Rudin et al. 1992, anisotropic)."""
+    image = image.float()
+    return _across(image).abs().sum() + _down(image).abs().sum()
+
+
 def night_l1(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return L1 on pixels plus half of L1 on their square roots.
 
@@ -178,6 +215,13 @@ def edge_aware_smoothness(gain: Tensor, frame: Tensor, *, sharpness: float = 12.
     )
     down = _down(stops).abs() * torch.exp(-sharpness * _down(frame).abs().amax(1, keepdim=True))
     return across.mean() + down.mean()
+
+
+def _gram(features: Tensor) -> Tensor:
+    """Return (N, C, C): how channels occur together, divided by C * h * w."""
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().flatten(2)
+        return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
 
 def _root(image: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from dayshift.train.loop.settings import RunSection
 from dayshift.train.methods.base import Section
 from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.cyclegan import CycleGanConfig
+from dayshift.train.methods.distill import DistillConfig
 from dayshift.train.methods.pix2pix import Pix2PixConfig
 from dayshift.train.methods.relight import RelightConfig
 from dayshift.train.methods.select import MethodConfig
@@ -27,7 +28,7 @@ else:
 
 BUNDLED = Path(__file__).parent / "recipes"
 
-MethodName = Literal["pix2pix", "cyclegan", "unit", "spade", "cut", "relight"]
+MethodName = Literal["pix2pix", "cyclegan", "unit", "spade", "cut", "relight", "distill"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 
 _PAIRED = ("paired", "side_by_side", "sketches")
@@ -38,6 +39,7 @@ _LAYOUTS_OF: dict[MethodName, tuple[str, ...]] = {
     "cut": ("unpaired", *_PAIRED),
     "spade": ("labels",),
     "relight": ("relight",),
+    "distill": ("unpaired", *_PAIRED),
 }
 
 # What may differ when a run is resumed: none of it changes what is learned.
@@ -45,6 +47,7 @@ FREE_FIELDS = (
     "name",
     "summary",
     "data.licence",
+    "distill.teacher.checkpoint",
     "run.workers",
     "run.log_steps",
     "run.sample_images",
@@ -80,6 +83,7 @@ class Recipe(Section):
     spade: SpadeConfig | None = None
     cut: CutConfig | None = None
     relight: RelightConfig | None = None
+    distill: DistillConfig | None = None
     data: DataSection
     run: RunSection = RunSection()
 
@@ -93,10 +97,12 @@ class Recipe(Section):
             raise ValueError(
                 f"the method {self.method} takes the layouts {', '.join(takes)}, got {layout}"
             )
+        if self.distill and self.distill.paired and layout == "unpaired":
+            raise ValueError("distill.paired needs pairs, got the layout unpaired: set it to false")
         return self
 
     @property
-    def settings(self) -> MethodConfig | RelightConfig:
+    def settings(self) -> MethodConfig | RelightConfig | DistillConfig:
         """The method's settings."""
         match self.method:
             case "pix2pix":
@@ -111,6 +117,8 @@ class Recipe(Section):
                 return self.cut or CutConfig()
             case "relight":
                 return self.relight or RelightConfig()
+            case "distill":
+                return self.distill or DistillConfig()
 
     def as_json(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""

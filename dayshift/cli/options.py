@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,24 @@ Stabilise = Annotated[
 Label = Annotated[
     bool, typer.Option("--label", help="Write AI-translated into a corner of every image.")
 ]
+DataFolder = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder that the recipe's paths start in.")
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Run folder; default runs/NAME.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field: run.precision=bf16."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the recipe as it would run, and stop.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu or gpu.")]
+DeviceCount = Annotated[
+    int, typer.Option("--devices", min=1, help="GPUs, or processes on the CPU, per machine.")
+]
+Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines, under SLURM.")]
 JsonTo = Annotated[
     str | None,
     typer.Option(

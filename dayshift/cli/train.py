@@ -8,36 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dayshift.cli.options import JsonTo
+from dayshift.cli.options import (
+    DataFolder,
+    DeviceCount,
+    DryRun,
+    JsonTo,
+    Nodes,
+    Overrides,
+    RunFolder,
+)
+from dayshift.cli.options import Device as DeviceName
 
 if TYPE_CHECKING:
+    from dayshift.train.loop.devices import Devices
     from dayshift.train.loop.meter import Progress
+    from dayshift.train.recipe import Recipe
 
 
 def train(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a bundled recipe.")
     ],
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Folder that the recipe's paths start in.")
-    ] = Path("data"),
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Run folder; default runs/NAME.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field: run.precision=bf16."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the recipe as it would run, and stop.")
-    ] = False,
-    device: Annotated[
-        str, typer.Option("--device", metavar="D", help="auto, cpu or gpu.")
-    ] = "auto",
-    devices: Annotated[
-        int, typer.Option("--devices", min=1, help="GPUs, or processes on the CPU, per machine.")
-    ] = 1,
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines, under SLURM.")] = 1,
+    data: DataFolder = Path("data"),
+    out: RunFolder = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    device: DeviceName = "auto",
+    devices: DeviceCount = 1,
+    nodes: Nodes = 1,
     json_to: JsonTo = None,
 ) -> None:
     """Train networks; run the same command again to go on where it stopped, exactly.
@@ -54,26 +52,29 @@ def train(
             typer.echo(json.dumps(chosen.as_json(), indent=2))
             return
         from dayshift.train.loop.devices import parse_devices
-        from dayshift.train.loop.fit import fit
     from dayshift.cli.output import emit
-    from dayshift.cli.progress import train_progress
 
     folder = out or Path("runs") / chosen.name
+    result, rows = fit_recipe(chosen, data, folder, parse_devices(device, devices, nodes))
+    emit(result, rows, title=f"trained {chosen.name}", json_to=json_to)
+
+
+def fit_recipe(
+    recipe: Recipe, data: Path, folder: Path, devices: Devices
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Run a recipe with a progress bar; return what the machine and what a person reads of it."""
+    from dayshift.cli.progress import train_progress
+    from dayshift.train.loop.fit import fit
+
     last: list[Progress] = []
-    with train_progress(chosen.name) as show:
+    with train_progress(recipe.name) as show:
 
         def on_progress(now: Progress) -> None:
             last[:] = [now]
             show(now)
 
-        checkpoint = fit(
-            chosen,
-            data,
-            folder,
-            devices=parse_devices(device, devices, nodes),
-            on_progress=on_progress,
-        )
-    result: dict[str, Any] = {"checkpoint": str(checkpoint), "recipe": chosen.name}
+        checkpoint = fit(recipe, data, folder, devices=devices, on_progress=on_progress)
+    result: dict[str, Any] = {"checkpoint": str(checkpoint), "recipe": recipe.name}
     rows = [("checkpoint", str(checkpoint)), ("samples", str(folder / "samples"))]
     if last:
         done = last[0]
@@ -84,4 +85,4 @@ def train(
             "wait_share": done.wait_share,
         }
         rows.append(("rate", f"{done.images_per_s:.1f} images/s, {done.wait_share:.0%} waiting"))
-    emit(result, rows, title=f"trained {chosen.name}", json_to=json_to)
+    return result, rows

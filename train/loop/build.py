@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from dayshift.runtime.errors import UsageError
+from dayshift.train.data import Dataset
 from dayshift.train.layouts import ImageData, ImageSource, LabelData
 from dayshift.train.loop.job import Job
 from dayshift.train.loop.preview import ImageSheet, RelightSheet
 from dayshift.train.loop.validation import make_metric
 from dayshift.train.methods.base import Method
+from dayshift.train.methods.distill import Distill, DistillConfig
 from dayshift.train.methods.relight import Relight, RelightConfig
 from dayshift.train.methods.relight_data import RelightData, RelightDataSection
 from dayshift.train.methods.select import build_method
 from dayshift.train.methods.spade import SpadeConfig
 from dayshift.train.recipe import Recipe
+from dayshift.train.teacher import TaughtImages, Teacher, take_teacher
 
 
 def make_job(recipe: Recipe, data_root: Path) -> Job:
@@ -29,9 +32,20 @@ def make_job(recipe: Recipe, data_root: Path) -> Job:
         assert isinstance(settings, RelightConfig)  # `Recipe` sees to it
         return _relight_job(recipe, settings, RelightData(data, data_root, recipe.run.seed))
     assert not isinstance(settings, RelightConfig)
+    if isinstance(settings, DistillConfig):
+        return _distill_job(*take_teacher(recipe), data, data_root)
     if isinstance(settings, SpadeConfig):
         _check_labels(settings, data)
-    method = build_method(settings)
+    return _image_job(recipe, build_method(settings), data, data_root)
+
+
+def _image_job(
+    recipe: Recipe,
+    method: Method,
+    data: ImageData,
+    data_root: Path,
+    validation: Dataset | None = None,
+) -> Job:
     _check_sizes(method, data)
     source = ImageSource(
         data.open(data_root, recipe.run.seed),
@@ -39,7 +53,7 @@ def make_job(recipe: Recipe, data_root: Path) -> Job:
         seed=recipe.run.seed,
         workers=recipe.run.workers,
     )
-    validation = data.open_validation(data_root)
+    validation = validation or data.open_validation(data_root)
     return Job(
         method_name=recipe.method,
         method=method,
@@ -52,6 +66,16 @@ def make_job(recipe: Recipe, data_root: Path) -> Job:
         draw_samples=ImageSheet(validation),
         metric=make_metric(recipe.run.metric, validation) if recipe.run.validate_images else None,
     )
+
+
+def _distill_job(recipe: Recipe, teacher: Teacher, data: ImageData, data_root: Path) -> Job:
+    """Validation and sample sheets show the teacher's images in the place of the true ones."""
+    settings = recipe.settings
+    assert isinstance(settings, DistillConfig)
+    name = f"the teacher's {type(teacher.network).__name__}"
+    data.preprocess.check_network(name, teacher.multiple)
+    validation = TaughtImages(data.open_validation(data_root), teacher)
+    return _image_job(recipe, Distill(settings, teacher), data, data_root, validation)
 
 
 def _relight_job(recipe: Recipe, settings: RelightConfig, source: RelightData) -> Job:

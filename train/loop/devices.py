@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from dayshift.runtime.errors import DayshiftError, UsageError
 from dayshift.train.loop.settings import Precision
@@ -59,6 +60,11 @@ def parse_devices(kind: str, count: int, nodes: int) -> Devices:
         case "auto" | "cpu" | "gpu":
             return Devices(kind, count, nodes)
     raise UsageError(f"got --device {kind!r}, expected auto, cpu or gpu")
+
+
+def is_first_process() -> bool:
+    """Whether this is the one of a run's processes that speaks; known before the run opens, too."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def open_fabric(devices: Devices, precision: Precision) -> Fabric:

@@ -16,12 +16,18 @@ class LazyVgg:
     """Frozen, not part of a method's modules and so not of its checkpoints.
 
     Args:
-        kind: "vgg16" for UNIT, "vgg19" for SPADE.
+        kind: "vgg16" for UNIT and OMGD, "vgg19" for SPADE.
         weights: path of torchvision's file.
+        compared: layers; see `Vgg`.
     """
 
-    def __init__(self, kind: Literal["vgg16", "vgg19"], weights: str) -> None:
-        self._kind, self._weights = kind, Path(weights)
+    def __init__(
+        self,
+        kind: Literal["vgg16", "vgg19"],
+        weights: str,
+        compared: tuple[int, ...] | None = None,
+    ) -> None:
+        self._kind, self._weights, self._compared = kind, Path(weights), compared
         self._network: Vgg | None = None
 
     def styles(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -48,9 +54,20 @@ class LazyVgg:
             (seen,) = network(_imagenet(real))
         return losses.perceptual_instance(seen, network(_imagenet(fake))[0])
 
+    def features(self, real: Tensor, fake: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the features of both, for OMGD's terms; its code scales images to [0, 1] alone.
+
+        Raises:
+            VggError: The file cannot be used.
+        """
+        network = self._on(fake.device)
+        with torch.no_grad():
+            seen = network((real + 1) / 2)
+        return seen, network((fake + 1) / 2)
+
     def _on(self, device: torch.device) -> Vgg:
         if self._network is None:
-            self._network = load_vgg(self._kind, self._weights).to(device)
+            self._network = load_vgg(self._kind, self._weights, self._compared).to(device)
         return self._network
 
 

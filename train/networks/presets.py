@@ -83,6 +83,8 @@ _PRESETS: dict[str, tuple[Callable[[Any], nn.Module], Any]] = {
     "spade_discriminator": (SpadeDiscriminator, SpadeDiscriminatorConfig()),
 }
 
+_IMAGE_GENERATORS = (ResnetGenerator, UnetGenerator, GainLightImage, Vae, SharedVae)
+
 NETWORK_NAMES: tuple[str, ...] = tuple(_PRESETS)
 
 
@@ -126,6 +128,13 @@ def describe_network(network: nn.Module) -> tuple[str, dict[str, JsonValue]]:
         return sum(getattr(presets[name], key) != value for key, value in settings.items())
 
     return min(presets, key=differences), {key: _to_json(v) for key, v in settings.items()}
+
+
+def is_image_generator(network: nn.Module) -> bool:
+    """Whether the network takes and returns images (N, 3, H, W) RGB in [-1, 1]."""
+    config = getattr(network, "config", None)
+    rgb = [getattr(config, key, 3) == 3 for key in ("in_channels", "out_channels")]
+    return isinstance(network, _IMAGE_GENERATORS) and all(rgb)
 
 
 def _with_settings(name: str, preset: Any, settings: Mapping[str, JsonValue]) -> Any:

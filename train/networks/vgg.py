@@ -27,11 +27,19 @@ class VggError(DayshiftError):
 
 
 class Vgg(nn.Module):
-    """The layers up to the last that a loss compares; frozen."""
+    """The layers up to the last that a loss compares; frozen.
 
-    def __init__(self, kind: Literal["vgg16", "vgg19"]) -> None:
+    Args:
+        kind: which of the two.
+        compared: indices in torchvision's `features` of the layers that `forward` returns; those of
+            UNIT (vgg16) and SPADE (vgg19) by default.
+    """
+
+    def __init__(
+        self, kind: Literal["vgg16", "vgg19"], compared: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
-        self.kind: Literal["vgg16", "vgg19"] = kind
+        self.compared = compared or _COMPARED[kind]
         layers: list[nn.Module] = []
         channels = 3
         for following in _LAYERS[kind]:
@@ -44,16 +52,18 @@ class Vgg(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return what relu5_3 (vgg16), or relu1_1 to relu5_1 (vgg19), give for (N, 3, H, W) RGB."""
+        """Return what the compared layers give for (N, 3, H, W) RGB."""
         found = []
         for index, layer in enumerate(self.features):
             image = layer(image)
-            if index in _COMPARED[self.kind]:
+            if index in self.compared:
                 found.append(image)
         return found
 
 
-def load_vgg(kind: Literal["vgg16", "vgg19"], path: Path) -> Vgg:
+def load_vgg(
+    kind: Literal["vgg16", "vgg19"], path: Path, compared: tuple[int, ...] | None = None
+) -> Vgg:
     """Read torchvision's weights. Runs no code from the file.
 
     Raises:
@@ -66,7 +76,7 @@ def load_vgg(kind: Literal["vgg16", "vgg19"], path: Path) -> Vgg:
     except Exception as error:  # torch.load raises many kinds for damaged files
         reason = str(error).splitlines()[0]
         raise VggError(f"cannot read {path} as {kind} weights ({reason}): fetch it anew") from error
-    network = Vgg(kind)
+    network = Vgg(kind, compared)
     try:
         network.load_state_dict({key: state[key] for key in network.state_dict()})
     except (KeyError, TypeError, RuntimeError) as error:
