@@ -19,11 +19,11 @@ from dayshift.export.onnx_file import read_segmenter
 from dayshift.export.parity import ParityRow, measure_parity
 from dayshift.export.quantize import Outcome, Settings, quantize_in
 from dayshift.export.reference import Translate, segmented_labels, torch_translator
-from dayshift.export.replace import whole_folder
 from dayshift.export.search import OnTrial
 from dayshift.runtime import spec
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.image import Pixels
+from dayshift.runtime.whole_folder import whole_folder
 from dayshift.train.checkpoint import Checkpoint
 from dayshift.train.networks.gain_light import GainLight
 from dayshift.train.networks.spade import SpadeGenerator

@@ -22,7 +22,6 @@ from dayshift.export.half import half_nodes, to_half
 from dayshift.export.int8 import Int8Maker, feeds_of
 from dayshift.export.onnx_file import parse_graph
 from dayshift.export.qdq import CHANNEL_AXIS, find_convolutions
-from dayshift.export.replace import whole_folder
 from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import OnTrial, choose, search
 from dayshift.runtime.errors import ModelError, UsageError
@@ -41,6 +40,7 @@ from dayshift.runtime.spec import (
     read_graph,
     save_spec,
 )
+from dayshift.runtime.whole_folder import whole_folder
 
 _LEAST_FRAMES = 8
 _HELD_OUT = 4  # every fourth

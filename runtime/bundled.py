@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dayshift.runtime.errors import ModelError
 from dayshift.runtime.spec import SPEC_NAME
+from dayshift.runtime.updates.versions import model_in_use
 
 _PACKAGE = "dayshift.models"
 _CLIPS = "clips"
@@ -39,7 +40,8 @@ def model_folder(model: str | Path) -> Path:
     """Return the folder of a bundled name or of a path.
 
     A string that names a bundled model means that model, even beside a folder of the same name:
-    write "./day2night" or pass a Path for the folder.
+    write "./day2night" or pass a Path for the folder. Of a folder that `dayshift update` keeps it
+    is the version in use.
 
     Raises:
         ModelError: It is neither.
@@ -49,7 +51,7 @@ def model_folder(model: str | Path) -> Path:
     if isinstance(model, str) and model in names:
         return bundled[model]
     if Path(model).is_dir():
-        return Path(model)
+        return model_in_use(Path(model)) or Path(model)
     expected = f"a bundled model ({', '.join(names)})" if names else "the name of a bundled model"
     raise ModelError(f"no model {str(model)!r}: expected {expected} or a folder with a {SPEC_NAME}")
 

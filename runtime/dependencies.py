@@ -24,6 +24,7 @@ _REMEDY = {
     "starlette": _DESKTOP,
     "pyvirtualcam": "pip install 'dayshift[virtualcam]'",
     "c2pa": "pip install 'dayshift[provenance]'",
+    "cryptography": "pip install 'dayshift[update]'",
     "OpenEXR": "pip install 'dayshift[synth]'",
 }
 

@@ -8,6 +8,7 @@
     ├── SinkError           frames cannot be delivered to a window, file or folder
     ├── BackendError        an engine refused a graph or failed while running it
     │   └── CacheError      the private cache of compiled engines cannot be used
+    ├── UpdateError         an update of a model is not genuine, not newer, or does not work here
     └── GateError           exit code 3: a stated limit on quality or rate was not met
 
 Every message is one line that says what was got, what was expected and what to do.
@@ -50,6 +51,10 @@ class BackendError(DayshiftError):
 
 class CacheError(BackendError):
     """The private cache of compiled engines cannot be read, written or trusted."""
+
+
+class UpdateError(DayshiftError):
+    """An update of a model cannot be had, is not genuine, or does not work here."""
 
 
 class GateError(DayshiftError):

@@ -35,6 +35,8 @@ VERBS = (
     "info",
     "models",
     "verify",
+    "sign",
+    "update",
     "bench",
 )
 # The one arrow upwards: the Python API ends with `export`, and imports it when that is called.

@@ -22,9 +22,11 @@ from dayshift.cli.info import info
 from dayshift.cli.models import models
 from dayshift.cli.quantize import quantize
 from dayshift.cli.run import run
+from dayshift.cli.sign import sign
 from dayshift.cli.synth import synth
 from dayshift.cli.train import train
 from dayshift.cli.translate import translate
+from dayshift.cli.update import update
 from dayshift.cli.verify import verify
 from dayshift.runtime.uri import MOST_PIXELS
 
@@ -50,6 +52,8 @@ for _verb in (
     info,
     models,
     verify,
+    sign,
+    update,
     bench,
 ):
     app.command()(_verb)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dayshift.export import replace
-from dayshift.export.replace import whole_folder
+from dayshift.runtime import whole_folder as replace
 from dayshift.runtime.errors import SinkError
+from dayshift.runtime.whole_folder import whole_folder
 
 
 def _write(out: Path, text: str) -> None:

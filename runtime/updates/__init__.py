@@ -1,0 +1,1 @@
+"""Signed updates of model folders: see docs/updates.md."""
