@@ -133,6 +133,7 @@ def run(
     from dayshift.runtime.streaming.control import Control
     from dayshift.runtime.streaming.loading import Choice
     from dayshift.runtime.streaming.pipeline import run_pipeline
+    from dayshift.runtime.streaming.service import told_to_service
     from dayshift.runtime.streaming.telemetry import open_telemetry
     from dayshift.runtime.uri import redact
 
@@ -140,6 +141,7 @@ def run(
     size_wh, chosen, control = parse_size_option(size), check_policy(policy), Control()
     with ExitStack() as stack:
         stack.enter_context(stream_log())
+        stack.enter_context(told_to_service(control))
         on_delivery = stack.enter_context(
             open_telemetry(control, log=log, every_frame=log_frames, metrics=metrics)
         )
