@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from dayshift.runtime.errors import UsageError
+from dayshift.train.checkpoint import load_checkpoint
 from dayshift.train.loop.build import make_job
+from dayshift.train.loop.devices import Devices
+from dayshift.train.loop.fit import fit
 from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.relight_data import RelightDataSection
 from dayshift.train.methods.spade import SpadeConfig
@@ -92,7 +95,8 @@ def test_a_section_of_another_method_or_a_layout_it_cannot_take_is_refused(tmp_p
 
 def test_labels_of_data_and_network_must_agree(domains: Path) -> None:
     recipe = load_recipe(
-        find_recipe("labels2street"), ["data.labels=labels", "data.photos=b", "data.classes=3"]
+        find_recipe("labels2street-camvid"),
+        ["data.labels=labels", "data.photos=b", "data.classes=3"],
     )
     with pytest.raises(UsageError, match=r"spade\.labels = 11, but \[data\] says 3"):
         make_job(recipe, domains)
@@ -104,3 +108,26 @@ def test_a_size_that_the_network_cannot_take_names_the_next_one(domains: Path) -
     )
     with pytest.raises(UsageError, match=r"multiples of 256, got 200x200.*256x256"):
         make_job(recipe, domains)
+
+
+def test_labels2street_trains_on_a_set_of_rendered_scenes(tmp_path: Path) -> None:
+    """With a smaller network and smaller crops; the sample set has no test split of its own."""
+    overrides = [
+        'spade.generator.settings={width=4, upsampling="normal"}',
+        'spade.discriminator={name="spade_discriminator", settings={width=4}}',
+        "spade.schedule={constant_epochs=1, decay_epochs=0}",
+        "data.validation_labels=labels/train",
+        "data.validation_photos=day/train",
+        "data.preprocess.load_size=114",
+        "data.preprocess.crop_size=[64, 96]",
+        "run.batch_size=1",
+        "run.workers=0",
+        "run.loggers=[]",
+    ]
+    recipe = load_recipe(find_recipe("labels2street"), overrides)
+    scenes = Path(__file__).parents[1] / "data" / "synth"
+    trained = load_checkpoint(fit(recipe, scenes, tmp_path, devices=Devices("cpu")))
+    assert trained.step == 3
+    assert trained.facts["data"] == {"samples": 3}
+    assert trained.record().settings["label_planes"] == 34
+    assert list((tmp_path / "samples").glob("*.png"))
