@@ -8,10 +8,8 @@ images of another size are fitted into it, with bars.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,79 +19,29 @@ from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink
+from dayshift.runtime.v4l2 import (
+    BUF_TYPE_VIDEO_OUTPUT,
+    CAP_VIDEO_OUTPUT,
+    COLORSPACE_SRGB,
+    FIELD_NONE,
+    MAKE_DEVICE,
+    QUANTIZATION_LIM_RANGE,
+    QUERYCAP,
+    S_FMT,
+    S_PARM,
+    YCBCR_ENC_601,
+    YUYV,
+    Capability,
+    Format,
+    StreamParameters,
+)
 
 try:
     import cv2
 except ImportError as error:
     raise missing_dependency("cv2", error) from error
 
-# What this module needs of linux/videodev2.h; tests compare it with the header where there is one.
-QUERYCAP = 0x80685600
-S_FMT = 0xC0D05605 if sys.maxsize > 2**32 else 0xC0CC5605
-S_PARM = 0xC0CC5616
-CAP_VIDEO_OUTPUT = 0x2
-BUF_TYPE_VIDEO_OUTPUT = 2
-FIELD_NONE = 1
-COLORSPACE_SRGB = 8
-YCBCR_ENC_601 = 1
-QUANTIZATION_LIM_RANGE = 2
-YUYV = int.from_bytes(b"YUYV", "little")
-
-MAKE_DEVICE = (
-    "sudo modprobe v4l2loopback devices=1 video_nr=10 exclusive_caps=1 "
-    'card_label="dayshift (AI-translated)"'
-)
 _NONE_LIKE_IT = frozenset({errno.ENOTTY, errno.EINVAL})
-
-
-class Capability(ctypes.Structure):
-    """struct v4l2_capability."""
-
-    _fields_ = (
-        ("driver", ctypes.c_char * 16),
-        ("card", ctypes.c_char * 32),
-        ("bus_info", ctypes.c_char * 32),
-        ("version", ctypes.c_uint32),
-        ("capabilities", ctypes.c_uint32),
-        ("device_caps", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 3),
-    )
-
-
-class PixFormat(ctypes.Structure):
-    """struct v4l2_pix_format."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_uint32)
-        for name in (
-            *("width", "height", "pixelformat", "field", "bytesperline", "sizeimage"),
-            *("colorspace", "priv", "flags", "ycbcr_enc", "quantization", "xfer_func"),
-        )
-    )
-
-
-class _FormatUnion(ctypes.Union):
-    # The kernel's union holds a pointer, which gives it its alignment.
-    _fields_ = (("pix", PixFormat), ("raw", ctypes.c_uint8 * 200), ("pointer", ctypes.c_void_p))
-
-
-class Format(ctypes.Structure):
-    """struct v4l2_format."""
-
-    _fields_ = (("type", ctypes.c_uint32), ("fmt", _FormatUnion))
-
-
-class StreamParameters(ctypes.Structure):
-    """struct v4l2_streamparm, of an output."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("capability", ctypes.c_uint32),
-        ("outputmode", ctypes.c_uint32),
-        ("numerator", ctypes.c_uint32),
-        ("denominator", ctypes.c_uint32),
-        ("rest", ctypes.c_uint8 * 184),
-    )
 
 
 class VirtualCameraSink(Sink):

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dayshift.runtime import v4l2
 from dayshift.runtime.errors import MissingDependency, SinkError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import open_sink
-from dayshift.runtime.sinks import virtual_camera as v4l2
 from dayshift.runtime.sinks.virtual_camera import VirtualCameraSink, fit, to_yuyv
 
 Pixels = npt.NDArray[np.uint8]
@@ -102,6 +102,15 @@ def test_numbers_and_structures_are_those_of_the_kernels_header(tmp_path: Path) 
         "V4L2_YCBCR_ENC_601": v4l2.YCBCR_ENC_601,
         "V4L2_QUANTIZATION_LIM_RANGE": v4l2.QUANTIZATION_LIM_RANGE,
         "V4L2_PIX_FMT_YUYV": v4l2.YUYV,
+        "VIDIOC_ENUM_FMT": v4l2.ENUM_FMT,
+        "VIDIOC_ENUM_FRAMESIZES": v4l2.ENUM_FRAMESIZES,
+        "V4L2_CAP_VIDEO_CAPTURE": v4l2.CAP_VIDEO_CAPTURE,
+        "V4L2_BUF_TYPE_VIDEO_CAPTURE": v4l2.BUF_TYPE_VIDEO_CAPTURE,
+        "V4L2_FRMSIZE_TYPE_DISCRETE": v4l2.FRMSIZE_TYPE_DISCRETE,
+        "sizeof(struct v4l2_fmtdesc)": ctypes.sizeof(v4l2.FormatDescription),
+        "offsetof(struct v4l2_fmtdesc, pixelformat)": v4l2.FormatDescription.pixelformat.offset,
+        "sizeof(struct v4l2_frmsizeenum)": ctypes.sizeof(v4l2.FrameSize),
+        "offsetof(struct v4l2_frmsizeenum, discrete.height)": v4l2.FrameSize.height.offset,
         "sizeof(struct v4l2_capability)": ctypes.sizeof(v4l2.Capability),
         "offsetof(struct v4l2_capability, device_caps)": v4l2.Capability.device_caps.offset,
         "sizeof(struct v4l2_format)": ctypes.sizeof(v4l2.Format),
