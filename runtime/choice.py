@@ -9,19 +9,20 @@ from typing import cast, get_args
 
 from dayshift.runtime.backends import (
     BACKEND_NAMES,
-    BackendName,
+    LocalName,
     Precision,
     check_backend,
     check_precision,
 )
 from dayshift.runtime.backends.nvidia import nvidia_driver
+from dayshift.runtime.backends.server_address import parse_server
 from dayshift.runtime.errors import ModelError, UsageError
 from dayshift.runtime.spec import FilePrecision, FormName, GraphFile, MapsForm, ModelSpec
 
 # From best to last resort. OpenVINO gains from int8; ONNX Runtime fuses few of the Q/DQ pairs that
 # the int8 graphs have, and then computes in fp32 with extra work around it. Around int8
 # convolutions the graphs are fp32, which costs a GPU what the convolutions gain: fp16 comes first.
-_BEST_PRECISION: dict[BackendName, tuple[FilePrecision, ...]] = {
+_BEST_PRECISION: dict[LocalName, tuple[FilePrecision, ...]] = {
     "tensorrt": ("fp16", "int8", "fp32"),
     "openvino": ("int8", "fp32", "fp16"),
     "onnxruntime": ("fp32", "int8", "fp16"),
@@ -56,10 +57,14 @@ def setups(spec: ModelSpec, backend: str, precision: str, form: str) -> Iterator
 
     Raises:
         UsageError: Unknown backend, precision or form.
-        ModelError: The model lacks what was asked for.
+        ModelError: The model lacks what was asked for, or a server has another.
+        BackendError: A server does not answer.
+        MissingDependency: What speaks to servers is not installed.
     """
     if backend != "auto":
-        check_backend(backend)
+        if check_backend(backend) == "kserve":
+            yield _set_up_served(spec, backend, precision, form)
+            return
         setup = set_up(spec, backend, precision, form, f"backend {backend} as asked")
         yield dataclasses.replace(setup, is_asked=True)
         return
@@ -86,6 +91,7 @@ def set_up(spec: ModelSpec, backend: str, precision: str, form: str, reason: str
         ModelError: The model lacks what was asked for.
     """
     base = check_backend(backend)
+    assert base != "kserve"  # what is served was chosen by whoever serves it
     form_name = _choose_form(spec, base, form, precision)
     files = spec.form(form_name).files
     if precision == "auto":
@@ -107,7 +113,40 @@ def set_up(spec: ModelSpec, backend: str, precision: str, form: str, reason: str
     return Setup(backend, precision, chosen, form_name, file, reason)
 
 
-def _choose_form(spec: ModelSpec, backend: BackendName, form: str, precision: str) -> FormName:
+def _set_up_served(spec: ModelSpec, backend: str, precision: str, form: str) -> Setup:
+    """Take form, precision and file from what a server says it serves.
+
+    A server that does not tell the hash of its graph shows the form by its outputs; its precision
+    is then taken on trust.
+
+    Raises:
+        ModelError: It serves what this model has not, or something else than was asked for.
+        BackendError: It does not answer.
+        MissingDependency: What speaks to servers is not installed.
+    """
+    from dayshift.runtime.backends.kserve import ask
+
+    served = ask(parse_server(backend))
+    name: FormName = "full" if "image" in served.outputs else "maps"
+    files = spec.form(name).files
+    best = next(p for p in _BEST_PRECISION["openvino"] if p in files)
+    asked = best if precision == "auto" else check_precision(precision)
+    chosen = asked if served.precision is None else check_precision(served.precision)
+    if (precision != "auto" and asked != chosen) or form not in ("auto", name):
+        raise ModelError(
+            f"{backend} serves {chosen} of form {name}, not precision {precision} of form {form}: "
+            "ask for auto, or have that served"
+        )
+    file = files.get(_file_precision(chosen))
+    if file is None:
+        raise ModelError(f"model {spec.name} has no {chosen} file of form {name}: ask for auto")
+    reason = f"backend {backend} as asked; precision {chosen} and form {name}: what it serves"
+    if served.precision is None:
+        reason += " (the precision on trust: it does not tell)"
+    return Setup(backend, precision, chosen, name, file, reason, is_asked=True)
+
+
+def _choose_form(spec: ModelSpec, backend: LocalName, form: str, precision: str) -> FormName:
     """Choose the form: on a CPU maps are several times faster; TensorRT keeps all on the GPU."""
     if form == "auto":
         maps = spec.forms.maps

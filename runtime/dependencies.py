@@ -19,6 +19,7 @@ _REMEDY = {
     "av": _DESKTOP,
     "tensorrt": _TENSORRT,
     "cuda.bindings": _TENSORRT,
+    "tritonclient": "pip install 'dayshift[serving]'",
     "prometheus_client": _DESKTOP,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
     "starlette": _DESKTOP,

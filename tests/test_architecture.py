@@ -32,6 +32,7 @@ VERBS = (
     "export",
     "quantize",
     "build",
+    "serve-repository",
     "info",
     "models",
     "verify",

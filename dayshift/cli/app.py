@@ -22,6 +22,7 @@ from dayshift.cli.info import info
 from dayshift.cli.models import models
 from dayshift.cli.quantize import quantize
 from dayshift.cli.run import run
+from dayshift.cli.serve_repository import serve_repository
 from dayshift.cli.sign import sign
 from dayshift.cli.synth import synth
 from dayshift.cli.train import train
@@ -49,6 +50,7 @@ for _verb in (
     export,
     quantize,
     build,
+    serve_repository,
     info,
     models,
     verify,

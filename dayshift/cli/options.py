@@ -23,7 +23,8 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="B",
-        help="auto, tensorrt, openvino or onnxruntime; onnxruntime:cuda names its provider.",
+        help="auto, tensorrt, openvino or onnxruntime; onnxruntime:cuda names its provider. Or a "
+        "model server: kserve+grpc://HOST:PORT/MODEL.",
     ),
 ]
 Precision = Annotated[

@@ -1,7 +1,7 @@
 """Backends: engines that run a graph, behind one protocol.
 
 `open_backend` imports an engine only when it is asked for. To add one: a module with a class that
-follows `base.Backend`, its name in `base.BackendName`, a branch in `open_backend`.
+follows `base.Backend`, its name in `base.LocalName`, a branch in `open_backend`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dayshift.runtime.backends.base import (
     BackendName,
     BuildOptions,
     BuildProgress,
+    LocalName,
     OnBuildProgress,
     Precision,
     Provider,
     Shapes,
 )
+from dayshift.runtime.backends.server_address import EXPECTED, is_server, parse_server
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.graph_check import check_graph
 
-BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+# The engines of this machine.
+BACKEND_NAMES: tuple[LocalName, ...] = get_args(LocalName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # "onnxruntime:cuda" asks for one of these.
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
@@ -34,6 +37,7 @@ __all__ = [
     "BackendName",
     "BuildOptions",
     "BuildProgress",
+    "LocalName",
     "OnBuildProgress",
     "Precision",
     "Shapes",
@@ -44,11 +48,16 @@ __all__ = [
 
 
 def check_backend(name: str) -> BackendName:
-    """Return which backend `name` asks for: itself, or "onnxruntime" with a provider after a colon.
+    """Return which backend `name` asks for: one of this machine's, or "kserve" for a server.
+
+    "onnxruntime" may have a provider after a colon; a server is named by its address.
 
     Raises:
-        UsageError: There is no such backend.
+        UsageError: There is no such backend, or an address is malformed.
     """
+    if is_server(name):
+        parse_server(name)
+        return "kserve"
     base, colon, provider = name.partition(":")
     if base not in BACKEND_NAMES or (
         colon and (base != "onnxruntime" or provider not in PROVIDERS)
@@ -56,7 +65,7 @@ def check_backend(name: str) -> BackendName:
         expected = ", ".join(BACKEND_NAMES)
         providers = ", ".join(f"onnxruntime:{provider}" for provider in PROVIDERS)
         raise UsageError(
-            f"unknown backend {name!r}: expected auto or one of {expected}, {providers}"
+            f"unknown backend {name!r}: expected auto or one of {expected}, {providers}, {EXPECTED}"
         )
     return base
 
@@ -86,7 +95,8 @@ def open_backend(
     """Compile an ONNX graph for fixed input shapes.
 
     Args:
-        name: One of `BACKEND_NAMES`; "onnxruntime" may name one of `PROVIDERS` after a colon.
+        name: One of `BACKEND_NAMES`; "onnxruntime" may name one of `PROVIDERS` after a colon. Or
+            the address of a server that serves this graph.
         graph: The content of an ONNX file: what was verified is what is compiled.
         shapes: The shape of every input, by name.
         precision: "fp16" and "int8" say what the graph holds; "fp32" and "bf16" take an fp32 graph
@@ -104,6 +114,10 @@ def open_backend(
     """
     backend, checked = check_backend(name), check_precision(precision)
     check_graph(graph)
+    if backend == "kserve":
+        from dayshift.runtime.backends.kserve import KServeBackend
+
+        return KServeBackend(parse_server(name), graph, shapes, checked)
     if backend == "tensorrt":
         from dayshift.runtime.backends.trt import TensorRTBackend
 

@@ -13,7 +13,9 @@ from dayshift.runtime.errors import BackendError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # From best to last resort, where each works: the order in which "auto" tries them.
-BackendName = Literal["tensorrt", "openvino", "onnxruntime"]
+LocalName = Literal["tensorrt", "openvino", "onnxruntime"]
+# A server is asked for by its address, see `server_address`.
+BackendName = Literal[LocalName, "kserve"]
 # What ONNX Runtime hands a graph to.
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
 

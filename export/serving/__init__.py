@@ -1,0 +1,1 @@
+"""Model repositories: what Triton and OpenVINO Model Server read to serve many streams."""
