@@ -112,7 +112,8 @@ class Versions:
         older = [version for version in self.installed() if version < (current or 0)]
         back = self.previous if self.previous not in (None, current) else max(older, default=None)
         if back is None:
-            raise UpdateError(f"{self.folder} has no version before {current}: nothing to go to")
+            now = "" if current is None else f" before {current}"
+            raise UpdateError(f"{self.folder} has no version{now} to go back to")
         self._use(back)
         (self.folder / "previous").unlink(missing_ok=True)
         return back
@@ -121,7 +122,9 @@ class Versions:
         """Remove all but the newest versions and those that links lead to."""
         for version in self.installed()[:-_KEPT]:
             if version not in (self.current, self.previous):
-                shutil.rmtree(self.path(version), ignore_errors=True)
+                # Renamed first: half of a version must not be taken for one.
+                left = self.path(version).rename(self.folder / "versions" / f".{version}.old")
+                shutil.rmtree(left, ignore_errors=True)
 
     def _use(self, version: int) -> None:
         if version < self.floor:
