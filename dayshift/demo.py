@@ -17,8 +17,9 @@ from dayshift.runtime.model import Model, load
 from dayshift.runtime.sinks.base import make_folder
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources import Frame
+from dayshift.runtime.sources.video import VideoSource
 from dayshift.runtime.streaming.pipeline import OnProgress
-from dayshift.whole_video import WholeVideo, translate_whole
+from dayshift.whole_video import translate_whole
 
 MOMENTS = 4
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -67,7 +68,7 @@ def make_demo(
     """
     make_folder(out)
     video, sheet, report = (out / f"demo.{suffix}" for suffix in ("mp4", "png", "json"))
-    source = WholeVideo(clip or bundled_clip())
+    source = VideoSource(clip or bundled_clip())
     size = source.size[::-1]
     with (
         source,
@@ -89,7 +90,7 @@ def make_demo(
 
 def _translate_clip(
     model: Model,
-    source: WholeVideo,
+    source: VideoSource,
     video: Path,
     marking: Marking,
     on_progress: OnProgress | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from dayshift.runtime.errors import UsageError
@@ -12,6 +12,8 @@ from dayshift.runtime.sources.images import IMAGE_SUFFIXES
 
 Kind = Literal["image", "video"]
 
+# Below --out, for what is not complete yet; nothing of it stays when all is.
+WORK_FOLDER = ".dayshift"
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 )
@@ -19,10 +21,18 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """One file to translate."""
+    """One file to translate.
+
+    Attributes:
+        source: What is read.
+        result: What it becomes.
+        work: The folder for what is not complete yet.
+        kind: What the file is, by its name.
+    """
 
     source: Path
     result: Path
+    work: Path
     kind: Kind
 
 
@@ -38,7 +48,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
     """
     jobs: dict[Path, Job] = {}
     for source, place in _files(inputs, out.resolve()):
-        job = _job(source, out / place)
+        job = _job(source, out, place)
         other = jobs.setdefault(job.result, job)
         if other.source.resolve() != source.resolve():
             raise UsageError(
@@ -54,17 +64,19 @@ def plan_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
     return list(jobs.values())
 
 
-def _files(inputs: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+def _files(inputs: Iterable[Path], out: Path) -> Iterator[tuple[Path, PurePath]]:
     """Yield every file with its place below `--out`, given here as an absolute path."""
     for path in inputs:
         if not path.is_dir():
             # Kept where missing or of unknown kind: it fails by itself, and the others go on.
-            yield path, Path(path.name)
+            yield path, PurePath(path.name)
             continue
         skipped = out if path.resolve() in out.parents else None
         for file in sorted(path.rglob("*")):
-            if _is_media(file) and skipped not in file.resolve().parents:
-                yield file, file.relative_to(path)
+            place = PurePath(file.as_posix().removeprefix(f"{path.as_posix().rstrip('/')}/"))
+            is_ours = WORK_FOLDER in place.parts or skipped in file.resolve().parents
+            if not is_ours and _is_media(file):
+                yield file, place
 
 
 def _is_media(file: Path) -> bool:
@@ -73,10 +85,9 @@ def _is_media(file: Path) -> bool:
     return known and not file.name.startswith(".") and file.is_file()
 
 
-def _job(source: Path, result: Path) -> Job:
+def _job(source: Path, out: Path, place: PurePath) -> Job:
     suffix = source.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return Job(source, result, "image")
-    if suffix != ".mp4":
-        result = result.with_name(f"{result.name}.mp4")
-    return Job(source, result, "video")
+    kind: Kind = "image" if suffix in IMAGE_SUFFIXES else "video"
+    if kind == "video" and suffix != ".mp4":
+        place = place.with_name(f"{place.name}.mp4")
+    return Job(source, out / place.as_posix(), out / WORK_FOLDER / place.as_posix(), kind)

@@ -9,20 +9,28 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dayshift.runtime.frame import Frame
+from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.model import Model
 from dayshift.runtime.provenance.mark import Mark
+from dayshift.runtime.sinks.base import Sink
 from dayshift.runtime.sinks.video import VideoSink
-from dayshift.runtime.sources.video import VideoSource
+from dayshift.runtime.sources.base import Source
 from dayshift.runtime.streaming.pipeline import Compose, OnProgress, run_pipeline
 from dayshift.runtime.streaming.report import Report
 
 
-class WholeVideo(VideoSource):
-    """A video that can be ended early from another thread, and knows whether it was."""
+class _Whole(Source):
+    """A source that can be ended early from another thread, and knows whether it was."""
 
-    is_whole = False
-    _is_interrupted = False
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.size = source.size
+        self.fps = source.fps
+        self.frame_count = source.frame_count
+        self.is_live = source.is_live
+        self.is_whole = False
+        self._source = source
+        self._is_interrupted = False
 
     def interrupt(self) -> None:
         """Let the next read be the last."""
@@ -32,44 +40,57 @@ class WholeVideo(VideoSource):
         """Return the next frame."""
         if self._is_interrupted:
             return None
-        frame = super().read()
+        frame = self._source.read()
         self.is_whole = frame is None
         return frame
 
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
 
 def translate_whole(
-    source: WholeVideo,
+    source: Source,
     result: Path,
     model: Model,
     *,
     size_wh: tuple[int, int] | None = None,
     mark: Mark | None = None,
     compose: Compose | None = None,
+    encoder_threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Translate `source` to the file `result`, and close the source.
 
     Args:
-        source: Just opened.
+        source: Just opened. Of frames with a negative number only the model and `compose` hear.
         result: An MP4, replaced when the new one is complete.
         model: Translates the frames.
         size_wh: (width, height) of what `compose` returns; the source's size by default.
         mark: Put into the file; None leaves it unmarked.
         compose: Makes the image to write from a frame and its translation.
+        encoder_threads: As for `VideoSink`.
         on_progress: Called with the frames done and expected.
 
     Raises:
         DayshiftError: The video is damaged, the engine failed, or the result cannot be written.
         KeyboardInterrupt: Ctrl-C, after the unfinished result was removed.
     """
-    sink = _WholeSink(result, source, size_wh or source.size, mark)
+    whole = _Whole(source)
+    video = VideoSink(
+        result,
+        size=size_wh or source.size,
+        fps=source.fps,
+        mark=mark,
+        encoder_threads=encoder_threads,
+    )
     # On the main thread the pipeline would take Ctrl-C for the end of the stream.
     with ThreadPoolExecutor(1) as thread:
         stream = thread.submit(
             run_pipeline,
-            source,
+            whole,
             model,
-            [sink],
+            [_WholeSink(video, whole)],
             policy="every",
             on_progress=on_progress,
             compose=compose,
@@ -77,21 +98,27 @@ def translate_whole(
         try:
             return stream.result()
         except KeyboardInterrupt:
-            source.interrupt()
+            whole.interrupt()
             raise
 
 
-class _WholeSink(VideoSink):
+class _WholeSink(Sink):
     """A video file that is discarded where its source was not read to the end."""
 
-    def __init__(
-        self, path: Path, source: WholeVideo, size_wh: tuple[int, int], mark: Mark | None
-    ) -> None:
-        super().__init__(path, size=size_wh, fps=source.fps, mark=mark)
+    def __init__(self, video: VideoSink, source: _Whole) -> None:
+        self.name = video.name
+        self._video = video
         self._source = source
+
+    def write(self, image: Pixels, frame: Frame) -> None:
+        if frame.index >= 0:
+            self._video.write(image, frame)
 
     def close(self) -> None:
         if self._source.is_whole:
-            super().close()
+            self._video.close()
         else:
-            self.abort()
+            self._video.abort()
+
+    def abort(self) -> None:
+        self._video.abort()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
+from typing import IO
 
 # Each lane holds a frame and its buffers, and beyond a few the decoder sets the pace.
 _MOST_LANES = 4
@@ -28,3 +31,28 @@ def lanes_for(policy: str) -> int:
     waits for another in the middle of a network.
     """
     return min(allowed_cores(), _MOST_LANES) if policy == "every" else 1
+
+
+def claim_cores(count: int) -> IO[str] | None:
+    """Keep this process to cores that no other process has claimed, where so many are left.
+
+    Engine, decoder and encoder start as many threads as the process has cores: beside others like
+    it, it would start too many.
+
+    Returns:
+        What holds the claim until it is closed or the process ends; None where none was made.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    import fcntl
+
+    cores = sorted(os.sched_getaffinity(0))
+    for first in range(0, len(cores) - count + 1, count):
+        name = f"dayshift-{os.getuid()}-cores-{cores[first]}-{count}.lock"
+        claim = (Path(tempfile.gettempdir()) / name).open("a")
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.sched_setaffinity(0, cores[first : first + count])
+            return claim
+        claim.close()
+    return None

@@ -26,6 +26,7 @@ _REMEDY = {
     "pyvirtualcam": "pip install 'dayshift[virtualcam]'",
     "c2pa": "pip install 'dayshift[provenance]'",
     "cryptography": "pip install 'dayshift[update]'",
+    "ray": "pip install 'dayshift[cluster]'",
     "OpenEXR": "pip install 'dayshift[synth]'",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,15 +21,17 @@ from dayshift.cli.options import (
 
 if TYPE_CHECKING:
     from dayshift.jobs import Job
-    from dayshift.translate import Outcome
+    from dayshift.translate import Executor, Outcome
 
 
 def translate(
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT", help="Images, videos, and folders of them."),
+        list[str],
+        typer.Argument(
+            metavar="INPUT", help="Images, videos, and folders of them; s3://… and the like too."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results go.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR|URI", help="Where the results go.")],
     model: Model = "day2night",
     backend: Backend = "auto",
     precision: Precision = "auto",
@@ -40,47 +42,125 @@ def translate(
     stabilise: Stabilise = False,
     provenance: Provenance = True,
     label: Label = False,
+    segment: Annotated[
+        float,
+        typer.Option(
+            "--segment",
+            metavar="SECONDS",
+            min=0.1,
+            help="Videos are cut at key frames into parts of at least this length; what a kill "
+            "costs, and what the workers of a cluster share.",
+        ),
+    ] = 10.0,
+    warm_up: Annotated[
+        int,
+        typer.Option(
+            "--warm-up",
+            metavar="FRAMES",
+            min=0,
+            help="How much earlier a part begins where there is a memory, as with --stabilise.",
+        ),
+    ] = 24,
+    retries: Annotated[
+        int,
+        typer.Option(
+            "--retries",
+            metavar="N",
+            min=0,
+            help="How often a part is done again whose worker was lost or whose network failed.",
+        ),
+    ] = 2,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ray[://HOST:PORT]",
+            help="Let a Ray cluster do it: the one of this machine or RAY_ADDRESS, or another.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Of the cluster; all it has room for otherwise."
+        ),
+    ] = None,
+    cpus: Annotated[
+        float,
+        typer.Option("--cpus", metavar="F", min=0.01, help="Processors of a worker, or a part."),
+    ] = 1.0,
+    gpus: Annotated[
+        float, typer.Option("--gpus", metavar="F", min=0.0, help="GPUs of a worker, or a part.")
+    ] = 0.0,
+    start_timeout: Annotated[
+        float,
+        typer.Option(
+            "--start-timeout", metavar="SECONDS", min=1.0, help="How long no worker may be there."
+        ),
+    ] = 120.0,
+    task_timeout: Annotated[
+        float,
+        typer.Option(
+            "--task-timeout",
+            metavar="SECONDS",
+            min=1.0,
+            help="How long a worker may take for a part before it is replaced.",
+        ),
+    ] = 3600.0,
     json_to: JsonTo = None,
 ) -> None:
-    """Translate images and videos, every frame.
+    """Translate images and videos, every frame, with their sound.
 
     A result has its input's name, and what lies below a folder keeps its place there. Results that
-    exist are skipped: after an interruption, run the same command again to go on. Two inputs that
-    would become one result are refused, and so is a result over an input. Sound is not copied.
+    exist are skipped, and so are the parts of a video that are done: after an interruption, run the
+    same command again to go on. Two inputs that would become one result are refused, and so is a
+    result over an input.
     """
     from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import build_progress, file_progress
     from dayshift.jobs import plan_jobs
     from dayshift.marking import Marking
+    from dayshift.places import is_local, place_of
     from dayshift.runtime.cores import lanes_for
+    from dayshift.runtime.errors import UsageError
     from dayshift.runtime.model import Building, load
     from dayshift.runtime.sinks.base import make_folder
-    from dayshift.translate import translate_files
+    from dayshift.tasks import Request
+    from dayshift.translate import Here, run_jobs
 
     check_json_target(json_to)
-    jobs = plan_jobs(inputs, out)
-    make_folder(out)
-    with build_progress() as on_build:
-        opened = load(
-            model,
-            backend=backend,
-            precision=precision,
-            strength=strength,
-            lanes=lanes_for("every"),
-            building=Building(on_progress=on_build),
-        )
-    with opened as loaded:
-        note(loaded.selection)
+    target = place_of(out)
+    jobs = plan_jobs([place_of(text) for text in inputs], target)
+    if is_local(target):
+        make_folder(target)
+    request = Request(Marking(provenance, label), stabilise, overwrite, segment, warm_up)
+    with ExitStack() as stack:
+        executor: Executor
+        if cluster is not None:
+            from dayshift.ray_cluster import Cluster, RayExecutor, order_model
+
+            if any(text.startswith("memory:") for text in (*inputs, out)):
+                raise UsageError("got memory:// with --cluster: its machines do not share a memory")
+            order = order_model(model, backend, precision, strength)
+            wanted = Cluster(cluster, workers, cpus, gpus, start_timeout, task_timeout)
+            executor = there = stack.enter_context(RayExecutor(wanted, order, request))
+            note(there.selection)
+        else:
+            with build_progress() as on_build:
+                opened = load(
+                    model,
+                    backend=backend,
+                    precision=precision,
+                    strength=strength,
+                    lanes=lanes_for("every"),
+                    building=Building(on_progress=on_build),
+                )
+            loaded = stack.enter_context(opened)
+            note(loaded.selection)
+            executor = Here(loaded, request)
         started_at = time.perf_counter()
         with file_progress(len(jobs)) as (on_file, on_progress):
-            outcome = translate_files(
-                jobs,
-                loaded,
-                overwrite=overwrite,
-                marking=Marking(provenance, label),
-                is_stabilised=stabilise,
-                on_file=on_file,
-                on_progress=on_progress,
+            outcome = run_jobs(
+                jobs, executor, retries=retries, on_file=on_file, on_progress=on_progress
             )
         seconds = time.perf_counter() - started_at
     emit(
@@ -96,23 +176,25 @@ def translate(
 
 
 def _result(outcome: Outcome, seconds: float) -> dict[str, Any]:
-    def pairs(jobs: list[Job]) -> list[dict[str, str]]:
-        return [{"input": str(job.source), "output": str(job.result)} for job in jobs]
+    def pair(job: Job) -> dict[str, str]:
+        return {"input": str(job.source), "output": str(job.result)}
 
     return {
-        "translated": pairs(outcome.translated),
-        "skipped": pairs(outcome.skipped),
+        "translated": [{**pair(job), "sha256": sha256} for job, sha256 in outcome.translated],
+        "skipped": [pair(job) for job in outcome.skipped],
         "failed": [{"input": str(job.source), "error": line} for job, line in outcome.failed],
         "frames": outcome.frames,
         "seconds": seconds,
+        "cpu_seconds": outcome.cpu_s,
+        "retries": outcome.retries,
     }
 
 
-def _rows(outcome: Outcome, seconds: float, out: Path) -> list[tuple[str, str]]:
+def _rows(outcome: Outcome, seconds: float, out: str) -> list[tuple[str, str]]:
     rate = f", {outcome.frames / seconds:.1f} frames/s" if outcome.frames else ""
     return [
         ("translated", f"{len(outcome.translated)} files, {outcome.frames} frames{rate}"),
         ("skipped", f"{len(outcome.skipped)} that were there already"),
         ("failed", f"{len(outcome.failed)}"),
-        ("folder", str(out)),
+        ("folder", out),
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from socket import gethostname
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -82,7 +83,8 @@ class PartialFile:
 
     def __init__(self, path: Path, *, is_playable: bool = False) -> None:
         self.path = path
-        self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        # The machine's name too: several may write to one folder in a network.
+        self.part = path.with_name(f".{path.name}.{gethostname()}-{os.getpid()}.part")
         if is_playable:
             self.part = path.with_name(f"{path.stem}.recording-{os.getpid()}{path.suffix}")
         make_folder(path.parent)

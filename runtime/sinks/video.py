@@ -36,13 +36,13 @@ except ImportError as error:
 DEFAULT_FPS = Fraction(25)
 
 # The time base of MPEG systems: whole ticks per frame at 24, 25, 30, 50, 60 and 30000/1001 fps.
-_TIME_BASE = Fraction(1, 90_000)
+TIME_BASE = Fraction(1, 90_000)
 # At 2560x720 on two cores, crf 20: superfast 35 ms of CPU time a frame at 46.7 dB, without B-frames
 # 25 ms at 47.2 dB and 5 % more bytes; veryfast 64 ms at 45.5 dB and 30 % fewer; ultrafast 14 ms at
 # 46.3 dB and 40 % more.
 _X264 = {"preset": "superfast", "crf": "20", "bf": "0"}
 # The index goes to the front, so that a browser plays before it has everything.
-_WHOLE = {"movflags": "+faststart"}
+WHOLE_FILE = {"movflags": "+faststart"}
 # Every fragment is one write, so that a kill leaves no half of one: of 12 recordings killed at
 # random all were read without an error. FFmpeg's own file writer cuts at 32 KiB.
 _FRAGMENTED = {
@@ -68,6 +68,8 @@ class VideoSink(Sink):
         is_recording: Keep what is written, whatever happens: until it is complete, and for good
             where it is not completed, the file is `NAME.recording-PID.mp4` and can be played.
         mark: Put into the file; None leaves it unmarked.
+        encoder_threads: On the number depends, in a few bits, what x264 writes; by default it
+            follows this machine's cores.
 
     Raises:
         SinkError: The file cannot be written.
@@ -81,9 +83,11 @@ class VideoSink(Sink):
         fps: Fraction | None = None,
         is_recording: bool = False,
         mark: Mark | None = None,
+        encoder_threads: int | None = None,
     ) -> None:
         self.name = str(path)
         self._size = size
+        self._encoder_threads = encoder_threads
         self._fps = fps or DEFAULT_FPS
         self._start_s: float | None = None
         self._last_pts = -1
@@ -111,7 +115,7 @@ class VideoSink(Sink):
         try:
             stream = self._stream = self._stream or self._add_stream(width, height)
             picture = av.VideoFrame.from_ndarray(_to_yuv420(image), format="yuv420p")
-            picture.time_base = _TIME_BASE
+            picture.time_base = TIME_BASE
             picture.pts = self._last_pts = max(self._ticks(frame), self._last_pts + 1)
             self._container.mux(stream.encode(picture))
         except (av.error.FFmpegError, OSError) as error:
@@ -161,7 +165,7 @@ class VideoSink(Sink):
         if not self._is_recording:
             # The protocol is named, since FFmpeg would read one from a colon in the name.
             part = f"file:{self._file.part}"
-            return av.open(part, mode="w", format="mp4", options=_WHOLE)
+            return av.open(part, mode="w", format="mp4", options=WHOLE_FILE)
         self._output = _Fragments(self._file.part)
         return av.open(
             self._output,
@@ -186,7 +190,9 @@ class VideoSink(Sink):
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         codec = stream.codec_context
-        codec.time_base = _TIME_BASE
+        if self._encoder_threads is not None:
+            codec.thread_count = self._encoder_threads
+        codec.time_base = TIME_BASE
         # What `_to_yuv420` makes; without the tags, players guess the matrix from the size.
         codec.colorspace, codec.color_range = Colorspace.SMPTE170M, ColorRange.MPEG
         codec.color_primaries = codec.color_trc = _BT709
@@ -205,7 +211,7 @@ class VideoSink(Sink):
         time_s = float(frame.index / self._fps) if frame.pts_s is None else frame.pts_s
         if self._start_s is None:
             self._start_s = time_s
-        return round((time_s - self._start_s) / _TIME_BASE)
+        return round((time_s - self._start_s) / TIME_BASE)
 
 
 class _Fragments:

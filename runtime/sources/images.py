@@ -63,14 +63,18 @@ class ImageSource(Source):
         """There is nothing to release."""
 
     def _load(self, file: Path) -> Pixels:
-        pixels = _read_image(file)
+        pixels = read_image(file)
         return fill_size(pixels, self._asked_size) if self._asked_size else pixels
 
 
-def _read_image(file: Path) -> Pixels:
-    """Decode an image file to BGR."""
+def read_image(file: Path) -> Pixels:
+    """Read an image file to uint8 BGR (H, W, 3), turned as its EXIF orientation says.
+
+    Raises:
+        SourceError: It cannot be read, or is no image.
+    """
     try:
-        content = np.fromfile(file, np.uint8)
+        content = np.frombuffer(file.read_bytes(), np.uint8)
     except OSError as error:
         raise SourceError(
             f"cannot read {file} ({error.strerror}): expected an image file you may read"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from dayshift.runtime.cores import allowed_cores
 from dayshift.runtime.dependencies import missing_dependency
@@ -23,6 +24,7 @@ except ImportError as error:
     raise missing_dependency("av", error) from error
 
 _EXPECTED = "expected a video file such as an H.264 MP4"
+_READ_BYTES = 1 << 18  # at a time, where the bytes come through Python
 _WHOLE = "complete to its last byte and of at most 16384x16384"
 
 
@@ -32,6 +34,10 @@ class VideoSource(Source):
     Args:
         path: A video file.
         size: (width, height) that frames are scaled and cut to; None keeps the video's own.
+        file: Where it lies elsewhere: its bytes, seekable, closed with the source.
+
+    Attributes:
+        origin_s: When its first frame is due, by the file's own clock.
 
     Raises:
         SourceError: It is missing, is no video, or holds no frame that can be decoded.
@@ -39,11 +45,14 @@ class VideoSource(Source):
 
     is_live = False
 
-    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, size: tuple[int, int] | None = None, file: BinaryIO | None = None
+    ) -> None:
         self.name = str(path)
         self._asked_size = size
         self._index = 0
-        self._container = _open_container(path)
+        self._file = file
+        self._container = open_container(path, file)
         try:
             self._open_stream()
         except BaseException:
@@ -67,6 +76,7 @@ class VideoSource(Source):
         if self._first is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded: {_EXPECTED}")
         self._start_pts = self._first.pts
+        self.origin_s = (self._start_pts or 0) * (self._stream.time_base or Fraction(0))
         self._converter = PixelConverter(self._first, self._asked_size)
         self.size = self._converter.size
 
@@ -92,12 +102,16 @@ class VideoSource(Source):
         # The decoder first: suspended in the middle of the file, it would outlive the container.
         self._frames.close()
         self._container.close()
+        if self._file is not None:
+            self._file.close()
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         try:
             yield from self._container.decode(self._stream)
         except av.error.FFmpegError as error:
-            raise SourceError(self._broke_off(f" ({error.strerror})")) from error
+            raise broken_off(
+                self.name, self._index, self.frame_count, f" ({error.strerror})"
+            ) from error
 
     def _time_of(self, decoded: av.VideoFrame) -> float | None:
         if decoded.pts is not None and self._start_pts is not None and decoded.time_base:
@@ -106,25 +120,42 @@ class VideoSource(Source):
 
     def _check_complete(self) -> None:
         """Compare with the promise: FFmpeg says nothing about a file that was cut off."""
-        promised = self.frame_count or 0
-        # Headers round durations, and an encoder may drop a frame at either end.
-        if self._index < promised - max(2, promised // 50):
-            raise SourceError(self._broke_off())
-
-    def _broke_off(self, reason: str = "") -> str:
-        promised = f" of {self.frame_count}" if self.frame_count else ""
-        return (
-            f"{self.name} breaks off after {self._index}{promised} frames{reason}: "
-            "the file is truncated or damaged, copy or record it again"
-        )
+        if is_short(self._index, self.frame_count or 0):
+            raise broken_off(self.name, self._index, self.frame_count)
 
 
-def _open_container(path: Path) -> av.container.InputContainer:
-    if path.is_dir():
+def is_short(frames: int, promised: int) -> bool:
+    """Whether so many frames are too few for what the file's header promised."""
+    # Headers round durations, and an encoder may drop a frame at either end.
+    return frames < promised - max(2, promised // 50)
+
+
+def broken_off(name: str, frames: int, promised: int | None, reason: str = "") -> SourceError:
+    """Build the error that says that a video ends before its promised end."""
+    of = f" of {promised}" if promised else ""
+    return SourceError(
+        f"{name} breaks off after {frames}{of} frames{reason}: "
+        "the file is truncated or damaged, copy or record it again"
+    )
+
+
+def open_container(path: Path, file: BinaryIO | None = None) -> av.container.InputContainer:
+    """Open a video file, or the bytes of one that lies elsewhere; whoever gave those closes them.
+
+    Raises:
+        SourceError: It is missing, or no video.
+    """
+    if file is None and path.is_dir():
         raise SourceError(f"{path} is a folder: {_EXPECTED}")
     try:
         # The protocol is named, since FFmpeg would read one from a colon in the file's name.
-        return av.open(f"file:{path}", options=DECODER_LIMITS, metadata_errors="replace")
+        return av.open(
+            f"file:{path}" if file is None else file,
+            mode="r",
+            options=DECODER_LIMITS,
+            metadata_errors="replace",
+            buffer_size=_READ_BYTES,
+        )
     except av.error.FFmpegError as error:
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path} is empty (0 bytes): {_EXPECTED}") from error
