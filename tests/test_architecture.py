@@ -33,6 +33,7 @@ VERBS = (
     "quantize",
     "build",
     "serve-repository",
+    "doctor",
     "info",
     "models",
     "verify",

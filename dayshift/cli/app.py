@@ -14,6 +14,7 @@ from dayshift.cli.bench import bench
 from dayshift.cli.build import build
 from dayshift.cli.demo import demo
 from dayshift.cli.distill import distill
+from dayshift.cli.doctor import doctor
 from dayshift.cli.evaluate import evaluate
 from dayshift.cli.export import export
 from dayshift.cli.failure import exit_code_of
@@ -51,6 +52,7 @@ for _verb in (
     quantize,
     build,
     serve_repository,
+    doctor,
     info,
     models,
     verify,

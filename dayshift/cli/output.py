@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dayshift.cli.printable import printable
 from dayshift.files import write_file
 from dayshift.runtime.sinks.base import PartialFile
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STDOUT = "-"
 _PIPE_COLUMNS = 120
@@ -55,7 +58,6 @@ def print_table(
 ) -> None:
     """Print rows on standard output; without headings the first column names the second."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -74,8 +76,15 @@ def print_table(
     for row in rows:
         # Text, since a path with square brackets would be taken for markup.
         table.add_row(*(Text(printable(cell)) for cell in row))
+    console().print(table)
+
+
+def console() -> Console:
+    """Return what prints on standard output."""
+    from rich.console import Console
+
     # In a pipe or a log there is no width to keep to; rich would assume 80 columns.
-    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
+    return Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
 
 
 def note(line: str) -> None:
