@@ -32,6 +32,9 @@ class StageRecorder:
         self.kind, stages = _stages(network)
         self._outputs: list[Tensor] = []
         network.register_forward_pre_hook(self._begin)
+        if self.kind == "trunk":
+            stages[0].register_forward_pre_hook(self._record_input)
+            stages = _thirds(stages)
         for stage in stages:
             stage.register_forward_hook(self._record)
 
@@ -42,6 +45,9 @@ class StageRecorder:
 
     def _begin(self, _module: nn.Module, _inputs: object) -> None:
         self._outputs = []
+
+    def _record_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._outputs.append(inputs[0])
 
     def _record(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self._outputs.append(output)
@@ -85,23 +91,21 @@ def _same_size(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _stages(network: nn.Module) -> tuple[str | None, Sequence[nn.Module]]:
+    """Return the network's kind with a trunk's blocks, or a U-Net's places."""
     match network:
         case ResnetGenerator():
-            layers = list(network.model)
-            first = next(i for i, layer in enumerate(layers) if isinstance(layer, ResidualBlock))
-            blocks = layers[first : first + network.config.blocks]
-            return "trunk", _thirds(layers[first - 1], blocks)
+            return "trunk", [x for x in network.model if isinstance(x, ResidualBlock)]
         case GainLight():
-            return "trunk", _thirds(network.encode_eighth, list(network.body))
+            return "trunk", list(network.body)
         case Vae():
-            *down, encoder = _children(network, "enc.model")
+            encoder = _children(network, "enc.model")[-1]
             blocks = [*_children(encoder, "model"), *_children(network, "dec.model.0.model")]
-            return "trunk", _thirds(down[-1], blocks)
+            return "trunk", blocks
         case SharedVae():
             count = network.config.blocks
             down, up = _children(network, "enc"), _children(network, "dec")
             shared = [*_children(network, "enc_shared"), *_children(network, "dec_shared")]
-            return "trunk", _thirds(down[-count - 1], [*down[-count:], *shared, *up[:count]])
+            return "trunk", [*down[-count:], *shared, *up[:count]]
         case UnetGenerator():
             second = "1.model.3.model"
             places = (f"{second}.0", f"{second}.3.model.3.model.0", f"{second}.3.model.4")
@@ -110,10 +114,9 @@ def _stages(network: nn.Module) -> tuple[str | None, Sequence[nn.Module]]:
     return None, ()
 
 
-def _thirds(entry: nn.Module, blocks: Sequence[nn.Module]) -> list[nn.Module]:
-    """Return the entry and the blocks after which one, two and three thirds of them are done."""
-    done = [max(1, round(len(blocks) * third / 3)) for third in (1, 2, 3)]
-    return [entry, *(blocks[count - 1] for count in done)]
+def _thirds(blocks: Sequence[nn.Module]) -> list[nn.Module]:
+    """Return the blocks after which one, two and three thirds of them are done."""
+    return [blocks[max(1, round(len(blocks) * third / 3)) - 1] for third in (1, 2, 3)]
 
 
 def _children(network: nn.Module, name: str) -> list[nn.Module]:
