@@ -136,3 +136,11 @@ def _worst_tile(image: Pixels, reference: Pixels) -> float:
 
 def _decibel(error: float) -> float | None:
     return None if error == 0 else round(float(-10 * np.log10(error)), 2)
+
+
+def draw_worst(images: Sequence[Pixels], references: Sequence[Pixels]) -> Pixels:
+    """Return reference | image | eight times their difference, where they differ most."""
+    reference, image = min(zip(references, images, strict=True), key=lambda pair: psnr(*pair))
+    return np.hstack(
+        [reference, image, cv2.convertScaleAbs(cv2.absdiff(reference, image), alpha=8)]
+    )

@@ -14,6 +14,8 @@ from dayshift.runtime.spec import FullForm
 
 _SIDE = 256  # what most of these networks were trained at
 _LARGEST_CUT = 2.0
+_LEAST_FRAMES = 8
+_HELD_OUT = 4  # every fourth
 
 
 def read_frames(uris: Sequence[str], *, count: int) -> list[Pixels]:
@@ -83,6 +85,37 @@ def _fit(frame: Pixels, size: tuple[int, int]) -> Pixels:
     scaled = np.asarray(cv2.resize(frame, enough_wh, interpolation=interpolation), np.uint8)
     top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
     return np.ascontiguousarray(scaled[top : top + height, left : left + width])
+
+
+def frames_for(
+    form: FullForm, frames: Sequence[Pixels], size: tuple[int, int] | None
+) -> list[Pixels]:
+    """Return frames, or label maps, in the sizes that a form is calibrated at.
+
+    Args:
+        form: The model's.
+        frames: BGR, label maps as grey images.
+        size: (height, width) for a form of any size; None takes a square.
+    """
+    if form.label_count is not None:
+        frames = read_labels(frames, form.label_count)
+    sizes = [size] if size and form.size is None else sizes_to_compare(form)[:1]
+    return fit_frames(frames, sizes)
+
+
+def hold_out(frames: Sequence[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
+    """Return the frames to calibrate on, and every fourth, on which the outcome is measured.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    if len(frames) < _LEAST_FRAMES:
+        raise UsageError(
+            f"got {len(frames)} frames to calibrate on, expected {_LEAST_FRAMES} or more, real "
+            "ones like those that the model will see"
+        )
+    held_out = list(frames[_HELD_OUT - 1 :: _HELD_OUT])
+    return [f for i, f in enumerate(frames) if i % _HELD_OUT != _HELD_OUT - 1], held_out
 
 
 def _spread(uri: str, count: int) -> list[Pixels]:

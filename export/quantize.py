@@ -7,26 +7,30 @@ precision are compared with the fp32 model's. A precision that is refused leaves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import onnx
 
 from dayshift.export.calibrate import Activations, collect_activations
-from dayshift.export.difference import Difference, Limits, measure_difference, shortfall
-from dayshift.export.frames import fit_frames, read_labels, sizes_to_compare
+from dayshift.export.difference import (
+    Difference,
+    Limits,
+    draw_worst,
+    measure_difference,
+    shortfall,
+)
+from dayshift.export.frames import frames_for, hold_out
 from dayshift.export.half import half_nodes, to_half
 from dayshift.export.int8 import Int8Maker, feeds_of
 from dayshift.export.onnx_file import parse_graph
 from dayshift.export.qdq import CHANNEL_AXIS, find_convolutions
 from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import OnTrial, choose, search
-from dayshift.runtime.errors import ModelError, UsageError
+from dayshift.runtime.errors import ModelError
 from dayshift.runtime.image import Pixels
-from dayshift.runtime.quality import psnr
 from dayshift.runtime.spec import (
     FilePrecision,
     Forms,
@@ -42,8 +46,6 @@ from dayshift.runtime.spec import (
 )
 from dayshift.runtime.whole_folder import whole_folder
 
-_LEAST_FRAMES = 8
-_HELD_OUT = 4  # every fourth
 _REFERENCE = "fp32.onnx on OpenVINO"
 INT8_LIMITS = Limits(psnr_db=38.0, ssim=0.97, psnr_db_tile=22.0, banding=0.02)
 FP16_LIMITS = Limits(psnr_db=48.0, ssim=0.99, psnr_db_tile=36.0, banding=0.01)
@@ -148,7 +150,8 @@ class _Job:
         # The form that CPUs run, and calibrate, fastest.
         self._name = "maps" if "maps" in self._forms else "full"
         self._form = self._forms[self._name]
-        calibration, self._held_out = _split(_as_input(spec.forms.full, frames, settings.size))
+        shown = frames_for(spec.forms.full, frames, settings.size)
+        calibration, self._held_out = hold_out(shown)
         self._feeds = feeds_of(self._form, calibration)
         self._activations = self._watch()
         self._files: dict[FilePrecision, dict[str, GraphFile]] = {}
@@ -208,7 +211,8 @@ class _Job:
         if refused is None:
             self._write("int8", content)
         with Runner(self._form, content[self._name], "int8") as runner:
-            worst = _worst_frame(runner, self._held_out, self._references)
+            images = [runner(frame) for frame in self._held_out]
+        worst = draw_worst(images, self._references)
         cv2.imwrite(str(self._folder / "int8.jpg"), worst, [cv2.IMWRITE_JPEG_QUALITY, 90])
         how = f"{best.recipe}, of {len(trials)} trials"
         return Outcome("int8", best.difference, round(best.ratio, 3), how, refused)
@@ -280,27 +284,6 @@ def _fp32_alone(form: FullForm | MapsForm) -> FullForm | MapsForm:
     return form.model_copy(update={"files": {"fp32": form.files["fp32"]}})
 
 
-def _as_input(
-    form: FullForm, frames: Sequence[Pixels], size: tuple[int, int] | None
-) -> list[Pixels]:
-    """Return frames, or label maps, in sizes that the form is calibrated at."""
-    if form.label_count is not None:
-        frames = read_labels(frames, form.label_count)
-    sizes = [size] if size and form.size is None else sizes_to_compare(form)[:1]
-    return fit_frames(frames, sizes)
-
-
-def _split(frames: Sequence[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
-    """Return the frames for calibration, and those that are held out."""
-    if len(frames) < _LEAST_FRAMES:
-        raise UsageError(
-            f"got {len(frames)} frames to calibrate on, expected {_LEAST_FRAMES} or more, real "
-            "ones like those that the model will see"
-        )
-    held_out = list(frames[_HELD_OUT - 1 :: _HELD_OUT])
-    return [f for i, f in enumerate(frames) if i % _HELD_OUT != _HELD_OUT - 1], held_out
-
-
 def _floats(graph: onnx.ModelProto, names: Sequence[str]) -> list[str]:
     inferred = onnx.shape_inference.infer_shapes(graph).graph
     floats = {
@@ -309,14 +292,3 @@ def _floats(graph: onnx.ModelProto, names: Sequence[str]) -> list[str]:
         if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
     return [name for name in names if name in floats]
-
-
-def _worst_frame(
-    runner: Callable[[Pixels], Pixels], frames: Sequence[Pixels], references: Sequence[Pixels]
-) -> Pixels:
-    """Return fp32 | int8 | eight times their difference, for the frame that differs most."""
-    pairs = [
-        (reference, runner(frame)) for frame, reference in zip(frames, references, strict=True)
-    ]
-    fp32, int8 = min(pairs, key=lambda pair: psnr(*pair))
-    return np.hstack([fp32, int8, cv2.convertScaleAbs(cv2.absdiff(fp32, int8), alpha=8)])
