@@ -82,7 +82,7 @@ class KServeBackend:
                 return self._infer_shared(self._server, self._shared, inputs)
             return self._infer_sent(self._server, inputs)
         except Failure as error:
-            self._forget()
+            self._hang_up(self._server)
             limit = f" of timeout_ms={self._address.timeout_ms:g}" if _is_late(error) else ""
             raise BackendError(
                 f"kserve failed to run the graph on {self._address.host}: {said(error)}{limit}"
@@ -114,8 +114,13 @@ class KServeBackend:
         self._is_first = True
         self._stream = 0
 
-    def _forget(self) -> None:
-        """Begin anew: the server may be another, or may still write into what was shared."""
+    def _hang_up(self, server: Server) -> None:
+        """Begin anew: the server may be another, or may still write into what was shared.
+
+        A connection that failed would wait a while before it tries again; a new one does not.
+        """
+        server.close()
+        self._server = Server(self._address)
         if self._shared is not None:
             self._forgotten.append(self._shared.name)
         self._shared = self._served = None

@@ -6,12 +6,14 @@ that translate, but for the loading of a model that was asked for meanwhile, whi
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
 from dataclasses import replace
 
 from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.backends.server_address import is_server, parse_server
 from dayshift.runtime.closing import Closing
 from dayshift.runtime.errors import BackendError, UsageError
 from dayshift.runtime.frame import Pixels
@@ -20,6 +22,7 @@ from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.loading import Choice, Load, Loader, OpenModel
 from dayshift.runtime.streaming.translator import Translated
+from dayshift.runtime.uri import redact
 
 _MAX_ATTEMPTS = 8
 # An engine that fails so often in so short a time is not taken again while there is another.
@@ -56,6 +59,8 @@ class LiveModel(Closing):
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         self._loader: Loader | None = None
         self._mending = threading.Lock()
+        self._server = parse_server(choice.backend) if is_server(choice.backend) else None
+        self._look_again_at = 0.0
 
     @property
     def lanes(self) -> int:
@@ -155,12 +160,18 @@ class LiveModel(Closing):
         self._failures.append(time.perf_counter())
         self._model.close()
         candidates = self._candidates()
-        for attempt in range(1, _MAX_ATTEMPTS + 1):
+        # Where there is nothing but a server, it is awaited.
+        alone = self._server if candidates == [self._choice] else None
+        give_up_at = time.perf_counter() + (0.0 if alone is None else alone.give_up_s)
+        for attempt in itertools.count(1):
+            if attempt > _MAX_ATTEMPTS and time.perf_counter() >= give_up_at:
+                break
             choice = candidates[(attempt - 1) % len(candidates)]
             wait_s = 0.0 if attempt == 1 else self._backoff.delay_s(attempt - 1)
             self._tell(
                 State.RECONNECTING,
-                f"{_line(error)}; opening {choice.backend} in {wait_s:.1f} s (attempt {attempt})",
+                f"{_line(error)}; opening {redact(choice.backend)} in {wait_s:.1f} s "
+                f"(attempt {attempt})",
                 attempt=attempt,
                 retry_in_s=wait_s,
             )
@@ -178,6 +189,8 @@ class LiveModel(Closing):
 
     def _candidates(self) -> list[Choice]:
         """Return what to try: the engine in use, then the others where any is welcome."""
+        if self._server is not None and self._server.fallback == "auto":
+            return [replace(self._choice, backend="auto"), self._choice]
         if self._choice.backend != "auto":
             return [self._choice]
         same = replace(self._choice, backend=self.backend_name)
@@ -203,7 +216,13 @@ class LiveModel(Closing):
         if model.backend_name != self.backend_name:
             self._failures.clear()
         self._model = model
+        self._look_later()
         return translated
+
+    def _look_later(self) -> None:
+        """Set when a server that was lost is looked for next."""
+        if self._server is not None:
+            self._look_again_at = time.perf_counter() + self._server.retry_s
 
     def _follow(self) -> None:
         """Begin to load what is wanted, or take over what has been loaded."""
@@ -223,9 +242,21 @@ class LiveModel(Closing):
                 "control", self.name, State.STARTING, f"loading {wanted.model} {wanted.precision}"
             )
             self._loader = Loader(wanted, self._load, self._size)
+        elif self._is_server_lost and time.perf_counter() >= self._look_again_at:
+            assert self._size is not None  # a frame was translated before the server was lost
+            self._loader = Loader(self._choice, self._load, self._size)
+
+    @property
+    def _is_server_lost(self) -> bool:
+        """Whether this machine stands in for the server that was asked for."""
+        return self._server is not None and self.backend_name != "kserve"
 
     def _take_over(self, loader: Loader) -> None:
+        is_return = loader.choice == self._choice
         if loader.model is None:
+            if is_return:
+                self._look_later()
+                return
             # What cannot be had is not wanted any more, or it would be tried at every frame.
             self._control.change(model=str(self._choice.model), precision=self._choice.precision)
             said = f"kept {self.name} {self.precision}: {_line(loader.error)}"
@@ -234,6 +265,9 @@ class LiveModel(Closing):
         loader.model.strength = self._model.strength
         self._model.close()
         self._model, self._choice = loader.model, loader.choice
+        if is_return:
+            self._tell(State.RUNNING, f"{self.device} is back: {self.backend_name} translates")
+            return
         said = f"switched to {self.name}, {self.backend_name} {self.precision}"
         self._control.events.tell("control", self.name, State.RUNNING, said)
 
