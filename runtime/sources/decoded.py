@@ -29,7 +29,8 @@ _TURNS = {
 # Players read HD video without a colour tag as BT.709; FFmpeg's scaler reads it as BT.601.
 _UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT_PX = 720
-# A header of a few bytes may promise frames of gigabytes.
+# A few bytes may promise frames of gigabytes. FFmpeg wants to be told twice: for the decoders that
+# look into what is opened, and for the one that then decodes.
 DECODER_LIMITS = {"max_pixels": str(MOST_PIXELS)}
 
 

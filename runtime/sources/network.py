@@ -102,6 +102,7 @@ class NetworkSource(Source):
         if self._stream.codec_context is None:
             raise SourceError(f"{self.name} is in a format that FFmpeg cannot decode: try H.264")
         # Threads that take a frame each would each hold one back.
+        self._stream.codec_context.options = DECODER_LIMITS
         self._stream.thread_type = "SLICE"
         self.is_live = self._address.never_ends or self._container.duration is None
         self.fps: Fraction | None = self._stream.average_rate or None

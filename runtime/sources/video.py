@@ -25,7 +25,6 @@ except ImportError as error:
 
 _EXPECTED = "expected a video file such as an H.264 MP4"
 _READ_BYTES = 1 << 18  # at a time, where the bytes come through Python
-_WHOLE = "complete to its last byte and of at most 16384x16384"
 
 
 class VideoSource(Source):
@@ -66,6 +65,7 @@ class VideoSource(Source):
         self._stream = videos[0]
         if self._stream.codec_context is None:
             raise SourceError(f"{self.name} is in a format that FFmpeg cannot decode: {_EXPECTED}")
+        self._stream.codec_context.options = DECODER_LIMITS
         self._stream.thread_type = "AUTO"
         # Half of the cores: on two, a decoder with threads of its own only takes the engine's time.
         self._stream.codec_context.thread_count = max(1, allowed_cores() // 2)
@@ -159,7 +159,7 @@ def open_container(path: Path, file: BinaryIO | None = None) -> av.container.Inp
     except av.error.FFmpegError as error:
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path} is empty (0 bytes): {_EXPECTED}") from error
-        hint = "" if isinstance(error, OSError) else f", {_WHOLE}"
+        hint = "" if isinstance(error, OSError) else ", complete to its last byte"
         raise SourceError(
             f"cannot read {path} as a video ({error.strerror}): {_EXPECTED}{hint}"
         ) from error

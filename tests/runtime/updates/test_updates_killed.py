@@ -36,7 +36,8 @@ def test_killed_at_every_step_it_leaves_a_working_model(
     published = [publish(version) for version in (1, 2, 3, 4, 9)]
     for folder in published[:3]:
         install(device, Origin(str(folder)), keys, trial=no_trial)
-    words = [sys.executable, DRIVER, change, device.folder, key_files[1], *published]
+    words = [sys.executable, str(DRIVER), change, str(device.folder), str(key_files[1])]
+    words += map(str, published)
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 10

@@ -1,0 +1,80 @@
+"""Pictures and videos of a stranger take what they hold, not what their header promises."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dayshift.runtime.errors import SourceError
+from dayshift.runtime.sources import decoded, open_source, video
+
+# Peak memory in MiB, after all that was imported.
+_PEAK = "import resource; print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+
+
+def write_png(path: Path, side: int) -> Path:
+    """Write a whole PNG of black, a thousandth of its pixels in size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    packer, row = zlib.compressobj(9), bytes(1 + 3 * side)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    return path
+
+
+def test_a_picture_that_unpacks_to_gigabytes_is_refused(
+    tmp_path: Path, run_python: Callable[..., str], tiny_model: Path
+) -> None:
+    bomb = write_png(tmp_path / "bomb.png", 17_000)
+    assert bomb.stat().st_size < 1 << 20
+    told = run_python(
+        "import sys; from dayshift.cli import main; sys.stderr = sys.stdout\n"
+        f"print(main(['run', {str(bomb)!r}, 'null://', '--model', {str(tiny_model)!r}]))\n" + _PEAK
+    )
+    error, code, peak = told.splitlines()
+    assert "is no image that OpenCV can read" in error
+    assert code == "1"
+    assert int(peak.split()[1]) < 700  # unpacked it is 827 MiB
+
+
+def _video_of_size(path: Path, side: int) -> Path:
+    """Write a raw video in AVI whose header promises frames of `side` by `side`."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "bgr24"
+        for packet in stream.encode(av.VideoFrame(64, 64, "bgr24")):
+            container.mux(packet)
+    content = path.read_bytes()
+    # Upside down, as AVI says it of pictures whose first row is the top one.
+    content = content.replace(struct.pack("<ii", 64, -64), struct.pack("<ii", side, -side))
+    path.write_bytes(content)
+    return path
+
+
+def test_a_video_whose_header_promises_gigabytes_is_refused(tmp_path: Path) -> None:
+    with open_source(_video_of_size(tmp_path / "small.avi", 64)) as source:
+        assert source.size == (64, 64)
+    with pytest.raises(SourceError, match=r"breaks off after 0 of 1 frames"):
+        open_source(_video_of_size(tmp_path / "giant.avi", 17_000))
+
+
+def test_a_decoder_makes_no_larger_frames_than_its_limit(
+    street_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream may change its size on the way, when no header is looked at any more."""
+    assert decoded.DECODER_LIMITS["max_pixels"] == str(16384**2)
+    open_source(street_video).close()
+    monkeypatch.setattr(video, "DECODER_LIMITS", {"max_pixels": "1000"})
+    with pytest.raises(SourceError, match=r"cannot read|breaks off|no frame"):
+        open_source(street_video)
