@@ -36,13 +36,26 @@ _SUDO_GROUP = "sudo usermod -aG video $USER, then log in again"
 
 @dataclass(frozen=True)
 class Device:
-    """A V4L2 device node."""
+    """A V4L2 device node.
 
-    path: str
+    Attributes:
+        node: As it is opened.
+        name: What the driver calls it.
+        formats: What it gives, such as `MJPG 1280x720 640x480`; none where it gives no pictures.
+        problem: Why it cannot be looked at.
+        fix: What to do about that.
+    """
+
+    node: Path
     name: str
     formats: tuple[str, ...] = ()
     problem: str | None = None
     fix: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The device node as people and processes know it."""
+        return f"/dev/{self.node.name}"
 
     @property
     def is_csi(self) -> bool:
@@ -74,7 +87,7 @@ def _check_camera(host: Host, device: Device) -> Check:
     name = f"camera {device.path}"
     if device.problem:
         return Check(name, False, f"{device.name}: {device.problem}", device.fix)
-    holders = holders_of(host.root, str(Path("/") / device.path))
+    holders = holders_of(host.root, device.path)
     detail = f"{device.name}: {', '.join(device.formats)}"
     if holders:
         pids = " ".join(re.findall(r"pid (\d+)", " ".join(holders)))
@@ -84,7 +97,7 @@ def _check_camera(host: Host, device: Device) -> Check:
 
 def _test_camera(host: Host, device: Device) -> Check:
     """Take frames in another process: a driver may never return."""
-    source = "csi://0" if device.is_csi else device.path
+    source = "csi://0" if device.is_csi else f"v4l2://{device.node}"
     code = _TEST.format(source=source, frames=_TEST_FRAMES)
     told = host.try_python(code, timeout_s=_TEST_S)
     name = f"test of {source}"
@@ -109,17 +122,16 @@ def _devices(host: Host) -> Iterator[Device]:
     """Yield the V4L2 nodes; those that give no pictures have no formats."""
     nodes = [path for path in host.root.glob("dev/video*") if path.name[5:].isdecimal()]
     for node in sorted(nodes, key=lambda path: int(path.name[5:])):
-        shown = f"/dev/{node.name}"
         name = read_text(host.root / "sys/class/video4linux" / node.name / "name") or "unknown"
         if not os.access(node, os.R_OK | os.W_OK):
-            yield Device(shown, name, problem="no permission to use it", fix=_SUDO_GROUP)
+            yield Device(node, name, problem="no permission to use it", fix=_SUDO_GROUP)
             continue
         try:
             formats = tuple(formats_of(node))
         except OSError as error:
-            yield Device(shown, name, problem=f"{error.strerror}", fix=f"ls -l {shown}")
+            yield Device(node, name, problem=error.strerror, fix=f"ls -l /dev/{node.name}")
             continue
-        yield Device(shown, name, formats)
+        yield Device(node, name, formats)
 
 
 def formats_of(node: Path) -> Iterator[str]:
@@ -130,7 +142,7 @@ def formats_of(node: Path) -> Iterator[str]:
     """
     import fcntl  # Linux only, as V4L2 is
 
-    file = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.open(node.resolve(), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         capability = v4l2.Capability()
         try:

@@ -102,7 +102,7 @@ def check_engines(host: Host) -> Iterator[Check]:
         if "error" not in told:
             problem = _unsupported(name, told["version"])
             fix = host.pip(f"install --upgrade {_range(name)}") if problem else None
-            shown = problem or f"{told['version']} on {told['on']}"
+            shown = problem or f"{told['version'].split('-')[0]} on {told['on']}"
             yield Check(name, problem is None, shown, fix)
         elif name == "tensorrt":
             yield _without_tensorrt(host, told["error"])

@@ -52,9 +52,7 @@ def check_gpu(host: Host) -> Check:
     if driver is not None:
         return Check("gpu", True, f"NVIDIA, driver {driver}")
     if host.has_gpu:
-        fix = (
-            "sudo ubuntu-drivers install (Debian: sudo apt-get install nvidia-driver), then reboot"
-        )
+        fix = "sudo ubuntu-drivers install (Debian: apt-get install nvidia-driver) && sudo reboot"
         return Check("gpu", False, "an NVIDIA GPU without its driver", fix)
     fix = "none needed; in a container: docker run --gpus all, on a Jetson --runtime nvidia"
     return Check("gpu", False, "no NVIDIA GPU: models run on the CPU", fix)

@@ -110,6 +110,19 @@ static int answer(unsigned long request, void *about) {
         it->capabilities |= V4L2_CAP_DEVICE_CAPS;
         return 0;
     }
+    case VIDIOC_ENUM_FMT: {
+        struct v4l2_fmtdesc *it = about;
+        if (it->index) return fail(EINVAL);
+        it->pixelformat = V4L2_PIX_FMT_YUYV;
+        return 0;
+    }
+    case VIDIOC_ENUM_FRAMESIZES: {
+        struct v4l2_frmsizeenum *it = about;
+        if (it->index > 1) return fail(EINVAL);
+        it->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+        it->discrete.width = it->index ? 320 : 640; it->discrete.height = it->index ? 240 : 480;
+        return 0;
+    }
     case VIDIOC_ENUMINPUT: return ((struct v4l2_input *)about)->index ? fail(EINVAL) : 0;
     case VIDIOC_G_INPUT: *(int *)about = 0; return 0;
     case VIDIOC_S_INPUT: return 0;
