@@ -9,7 +9,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --co
 REQUIREMENTS = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-gpu lint format bench clean
+.PHONY: help demo install test test-gpu lint format wheel-test sbom audit bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,19 @@ format: $(VENV)/.dayshift-dev ## bring all files into shape
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
+wheel-test: ## build sdist and wheel, try the wheel alone in fresh environments of every Python that is here
+	@.ci/wheel
+
+sbom: $(VENV)/.dayshift-dev ## list what dayshift[headless,onnxruntime,provenance,update] brings along: sbom.json (CycloneDX)
+	@rm -rf build/sbom && $(PYTHON) -m venv --without-pip build/sbom
+	@$(VENV)/bin/python -m pip --python build/sbom/bin/python install --quiet --disable-pip-version-check \
+		--constraint constraints.txt '.[headless,onnxruntime,provenance,update]'
+	@$(VENV)/bin/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-file $(OUT)/sbom.json
+
+audit: $(VENV)/.dayshift-dev ## look the installed versions up among known vulnerabilities
+	@$(VENV)/bin/pip-audit --skip-editable --progress-spinner off
+
 bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (minutes): bench.json, .html, .md
 	@$(VENV)/bin/dayshift bench day2night resnet_9blocks --json bench.json --plot bench.html \
 		--markdown bench.md $(ARGS)
@@ -44,7 +57,7 @@ bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (m
 clean: ## remove builds, caches and the demo's files; keeps the virtual environment
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	rm -f $(OUT)/demo.mp4 $(OUT)/demo.png $(OUT)/demo.json
-	rm -f bench.json bench.html bench.md
+	rm -f bench.json bench.html bench.md $(OUT)/sbom.json
 	find benchmarks dayshift export models runtime tests train -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment serves both stamps: the development install contains all of the demo's.
