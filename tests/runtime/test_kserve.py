@@ -204,7 +204,7 @@ def test_the_same_backend_works_again_when_the_server_does(
         frame = inputs_of(street(*SIZE))
         expected = backend.infer(frame)["gain"].copy()
         server.stop()
-        with pytest.raises(BackendError, match="kserve failed to run the graph on 127.0.0.1"):
+        with pytest.raises(BackendError, match=r"kserve failed to run the graph on 127.0.0.1"):
             backend.infer(frame)
         server.start()
         for _ in range(2):  # sent, then shared
@@ -275,7 +275,8 @@ def test_a_stream_without_fallback_waits_for_its_server_so_long_and_no_longer(
     with open_stream(pristine_model, address, Control()) as stream:
         stream._backoff = type(stream._backoff)(first_s=0.001, cap_s=0.002)
         server.stop()
-        with pytest.raises(BackendError, match="no engine works any more: .*does not serve 'tiny'"):
+        expected = "no engine works any more: .*does not serve"
+        with pytest.raises(BackendError, match=rf"{expected} 'tiny'"):
             stream.translate(street(*SIZE))
 
 
@@ -291,7 +292,7 @@ def test_a_model_that_the_server_does_not_have_is_one_line(
     serve: Serve, pristine_model: Path
 ) -> None:
     address = serve().address().replace("/tiny", "/other")
-    with pytest.raises(BackendError, match="does not serve 'other' .*unknown model: 'other'"):
+    with pytest.raises(BackendError, match=r"does not serve 'other' .*unknown model: 'other'"):
         load(pristine_model, backend=address)
 
 

@@ -1,0 +1,94 @@
+"""Two machines by torchrun, one of whose processes is killed: two agents, one rendezvous, gloo."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dayshift.train.checkpoint import load_checkpoint
+from dayshift.train.recipe import Recipe
+
+
+def load_helpers() -> Any:
+    path = Path(__file__).with_name("test_resume.py")
+    spec = importlib.util.spec_from_file_location("resume_helpers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def child_of(process: subprocess.Popen[str]) -> int | None:
+    """Return the process that trains below an agent."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_costs_only_the_steps_since_the_last_checkpoint(
+    small_recipe: Callable[..., Recipe], domains: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe("pix2pix", save_seconds=1e-9)
+    assert recipe.pix2pix is not None
+    schedule = recipe.pix2pix.schedule.model_copy(update={"constant_epochs": 40})
+    recipe = recipe.model_copy(
+        update={"pix2pix": recipe.pix2pix.model_copy(update={"schedule": schedule})}
+    )
+    path = load_helpers().write_recipe(recipe, tmp_path / "r.toml")
+
+    def words(out: str) -> list[str]:
+        places = ["--data", str(domains), "--out", str(tmp_path / out), "--device", "cpu"]
+        return ["-m", "dayshift", "train", str(path), *places]
+
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole = [sys.executable, *words("whole"), "--devices", "2"]
+    subprocess.run(whole, env=env, check=True, capture_output=True)
+
+    launch = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launch += ["--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-id", "night"]
+    launch += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--local-addr", "127.0.0.1"]
+    agents = [
+        subprocess.Popen(
+            [sys.executable, *launch, *words("parts")], env=env, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        saved = tmp_path / "parts" / "checkpoint.safetensors"
+        deadline = time.monotonic() + 120
+        while not saved.exists() and time.monotonic() < deadline:
+            assert [agent.poll() for agent in agents] == [None, None]
+            time.sleep(0.05)
+        killed = child_of(agents[1])
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        told = [agent.communicate(timeout=120)[1] for agent in agents]
+        assert [agent.returncode for agent in agents] == [0, 0], told
+        assert any("Signal 9 (SIGKILL)" in text or "exitcode: -9" in text for text in told), told
+    finally:
+        for agent in agents:
+            agent.kill()
+            agent.wait()
+    one, other = load_checkpoint(tmp_path / "whole" / saved.name), load_checkpoint(saved)
+    assert one.step == other.step == 82
+    assert other.state["processes"] == 2
+    for name, value in one.tensors.items():
+        assert torch.equal(value, other.tensors[name]), name
