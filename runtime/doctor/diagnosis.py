@@ -15,7 +15,7 @@ from dayshift.runtime.doctor.libraries import (
     check_python,
     check_torch,
 )
-from dayshift.runtime.doctor.main_job import check_main_job
+from dayshift.runtime.doctor.main_job import cause_of, check_main_job
 from dayshift.runtime.doctor.system import (
     check_cache,
     check_clocks,
@@ -70,11 +70,11 @@ def can_run(checks: list[Check]) -> bool:
 def check_display(host: Host) -> Check:
     """Say whether a window can be opened."""
     told = host.try_python(_DISPLAY)
-    problem = told.get("error") or told["problem"]
+    problem = told["problem"] if "problem" in told else cause_of(told["error"])
     if problem is None:
         return Check("display", True, host.environment.get("DISPLAY") or "Wayland")
     fix = "dayshift run SOURCE http://:8080 shows it in a browser"
-    if "headless" in problem:
+    if "(opencv-python-headless)" in problem:
         swap = "uninstall -y opencv-python-headless"
         fix += f"; for a window: {host.pip(swap)} && {host.pip('install opencv-python')}"
     return Check("display", False, problem, fix)

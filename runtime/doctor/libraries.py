@@ -61,7 +61,7 @@ def check_opencv(host: Host) -> Check:
         again = f"{host.pip(f'uninstall -y {both}')} && {host.pip(f'install {kept}')}"
         return Check("opencv", False, f"{names} overwrite each other: one may be installed", again)
     if "error" in told:
-        return Check("opencv", False, f"cv2 cannot be imported: {told['error']}", _opencv_fix(host))
+        return Check("opencv", False, f"cv2 cannot be imported: {told['error']}", opencv_fix(host))
     has = "GStreamer" if told["gstreamer"] else "no GStreamer"
     windows = "no windows" if told["gui"] == "NONE" else f"windows by {told['gui']}"
     origin = both or "of the system"
@@ -71,13 +71,14 @@ def check_opencv(host: Host) -> Check:
         problem = f"{both} shadows JetPack's OpenCV, which has GStreamer for CSI cameras; {detail}"
         return Check("opencv", False, problem, host.pip(f"uninstall -y {both}"))
     if problem:
-        return Check("opencv", False, problem, host.pip(f"install --upgrade {_range('opencv')}"))
+        return Check("opencv", False, problem, host.pip(f"install --upgrade {pip_range('opencv')}"))
     return Check("opencv", True, detail)
 
 
-def _opencv_fix(host: Host) -> str:
+def opencv_fix(host: Host) -> str:
+    """Return what brings an OpenCV: on a Jetson JetPack's, and a wheel elsewhere."""
     if host.l4t is None or installed(host, OPENCV_WHEELS):
-        return host.pip(f"install --force-reinstall {_HEADLESS}")
+        return host.pip(f"install --force-reinstall {pip_range('opencv')}")
     system = _in_system(host, "cv2")
     return _let_system_in(host) if system else "sudo apt-get install nvidia-opencv"
 
@@ -101,14 +102,14 @@ def check_engines(host: Host) -> Iterator[Check]:
         told = host.try_python(code)
         if "error" not in told:
             problem = _unsupported(name, told["version"])
-            fix = host.pip(f"install --upgrade {_range(name)}") if problem else None
+            fix = host.pip(f"install --upgrade {pip_range(name)}") if problem else None
             shown = problem or f"{told['version'].split('-')[0]} on {told['on']}"
             yield Check(name, problem is None, shown, fix)
         elif name == "tensorrt":
             yield _without_tensorrt(host, told["error"])
         else:
             missing = "not installed" if told["is_missing"] else told["error"]
-            yield Check(name, False, missing, host.pip(f"install {_range(name)}"))
+            yield Check(name, False, missing, host.pip(f"install {pip_range(name)}"))
 
 
 def _without_tensorrt(host: Host, error: str) -> Check:
@@ -217,7 +218,7 @@ def _in_system(host: Host, module: str) -> Path | None:
     return next(iter(sorted(host.root.glob(f"usr/lib/python3*/dist-packages/{module}"))), None)
 
 
-def _range(name: str) -> str:
+def pip_range(name: str) -> str:
     """Return what pip is to install."""
     package = {"opencv": _HEADLESS}.get(name, name)
     low, high = SUPPORTED[name]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from dayshift.runtime.doctor.check import Check
 from dayshift.runtime.doctor.host import Host
+from dayshift.runtime.doctor.libraries import opencv_fix, pip_range
 
 # Where only TensorRT is installed, an engine is built first.
 _TIMEOUT_S = 900.0
+_MISSING = "cannot import"
 _TRIAL = "from dayshift.runtime.doctor.trial import try_main_job; told = try_main_job()"
 
 
@@ -17,26 +18,37 @@ def check_main_job(host: Host) -> Iterator[Check]:
     """Do the main job in another process, which an engine may crash."""
     told = host.try_python(_TRIAL, timeout_s=_TIMEOUT_S)
     if "error" in told:
-        told = {"model": {"error": told["error"]}, "in": {}, "out": {}}
+        told = {"model": told, "in": {}, "out": {}}
     model = told["model"]
     if "error" in model:
-        yield Check("model", False, model["error"], _fix(model["error"]), is_needed=True)
+        fix = _fix(host, model["error"])
+        yield Check("model", False, cause_of(model["error"]), fix, is_needed=True)
     else:
         yield Check("model", True, model["detail"], is_needed=True)
-    yield _ways("ways in", told["in"])
-    yield _ways("ways out", told["out"])
+    yield _ways(host, "ways in", told["in"])
+    yield _ways(host, "ways out", told["out"])
 
 
-def _ways(name: str, ways: dict[str, Any]) -> Check:
+def _ways(host: Host, name: str, ways: dict[str, str | None]) -> Check:
     """Report which ways work; one is enough."""
     work = [way for way, error in ways.items() if error is None]
-    errors = [f"{way}: {error}" for way, error in ways.items() if error]
     if work:
         return Check(name, True, ", ".join(work), is_needed=True)
-    said = "; ".join(errors) or "not tried"
-    return Check(name, False, f"none ({said})", _fix(said), is_needed=True)
+    errors = [error for error in ways.values() if error]
+    said = "; ".join(dict.fromkeys(map(cause_of, errors))) or "not tried, since nothing came in"
+    return Check(name, False, f"none: {said}", _fix(host, *errors), is_needed=True)
 
 
-def _fix(error: str) -> str:
-    """Return the remedy: our errors end with it."""
-    return error.partition("): ")[2] or "see the findings below; dayshift demo --debug tells more"
+def cause_of(error: str) -> str:
+    """Leave out of an error what it says of extras: the mend is more exact."""
+    cause, parted, _ = error.partition("): ")
+    return f"{cause})" if parted and cause.startswith(_MISSING) else error
+
+
+def _fix(host: Host, *errors: str) -> str:
+    """Return what mends the first of these errors."""
+    if any(error.startswith(f"{_MISSING} cv2") for error in errors):
+        return opencv_fix(host)
+    if any(_MISSING in error for error in errors):
+        return host.pip(f"install {pip_range('openvino')} 'av>=14.2'")
+    return "what is marked below comes first; dayshift demo --debug tells more"

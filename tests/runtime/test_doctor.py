@@ -519,7 +519,11 @@ def test_without_opencv_the_main_job_cannot_run_and_says_what_to_install(tmp_pat
     checks = list(check_main_job(Host(search=search)))
     assert not can_run(checks)
     assert [check.is_needed for check in checks] == [True] * 3
-    assert "pip install" in (checks[1].fix or "")
+    assert checks[0].detail == "cannot import cv2 (No module named 'cv2')"
+    assert checks[1].detail == "none: cannot import cv2 (No module named 'cv2')"
+    assert "-m pip install --force-reinstall 'opencv-python-headless>=4.8,<6'" in (
+        checks[0].fix or ""
+    )
 
 
 def test_without_an_engine_the_main_job_cannot_run(tmp_path: Path) -> None:
@@ -527,6 +531,7 @@ def test_without_an_engine_the_main_job_cannot_run(tmp_path: Path) -> None:
     search = libraries_of(tmp_path, **{name: ABSENT.format(name) for name in names})
     model, *ways = check_main_job(Host(search=search))
     assert "no backend works here" in model.detail
+    assert "install 'openvino>=2024.4'" in (model.fix or "")
     assert all(way.ok for way in ways)
 
 
