@@ -129,6 +129,27 @@ def test_running_statistics_are_folded_away() -> None:
     assert operators == {"Conv", "ConvTranspose", "LeakyRelu", "Relu", "Concat", "Tanh"}
 
 
+@pytest.mark.parametrize(
+    ("preset", "head"),
+    [
+        *(("resnet_edge", head) for head in ("residual", "affine", "pyramid")),
+        ("resnet_6blocks", "pyramid"),
+    ],
+)
+def test_a_head_makes_the_same_picture_on_every_engine(
+    preset: str, head: str, tmp_path: Path
+) -> None:
+    made = checkpoint(preset, width=4, blocks=1, head=head)
+    done = export_model(made, tmp_path / "m", frames=[picture(300, 400, s) for s in range(3)])
+    assert {row.backend for row in done.parity} == set(BACKENDS)
+    assert all(row.difference.max_abs <= 1 for row in done.parity)
+    frame = picture(61, 90)
+    expected = torch_translator(made.network(), 4)(frame)
+    for backend in BACKENDS:
+        with load(tmp_path / "m", backend=backend, size=frame.shape[:2]) as model:
+            assert np.abs(model(frame).astype(int) - expected).max() <= 1
+
+
 def test_dropout_that_draws_is_refused() -> None:
     made = checkpoint("unet_128", {"dropout": True}, width=4, downsamplings=5)
     with pytest.raises(UsageError, match=r"draws at test time.* import it without --dropout"):

@@ -66,13 +66,48 @@ def test_a_resnet_of_any_parts_keeps_the_size(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("stem", ["full", "space_to_depth"])
-@pytest.mark.parametrize("head", ["residual", "affine"])
+@pytest.mark.parametrize("head", ["residual", "affine", "pyramid"])
 def test_a_head_that_changes_its_input_starts_from_it(head: str, stem: str) -> None:
     generator = build_network("resnet_6blocks", width=2, head=head, stem=stem)
     for parameter in generator.parameters():
         nn.init.zeros_(parameter)
     x = torch.rand(1, 3, 16, 16) * 2 - 1
-    assert torch.equal(generator(x), x)
+    assert torch.allclose(generator(x), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("stem", ["full", "space_to_depth"])
+def test_a_pyramid_changes_the_small_image_and_its_bands_each_by_itself(stem: str) -> None:
+    """Written out for an image whose bands are known: flat blocks of 4x4, and one bright pixel."""
+    generator: Any = build_network("resnet_6blocks", width=2, head="pyramid", stem=stem)
+    convolution = generator.model[-2]
+    for parameter in generator.parameters():
+        nn.init.zeros_(parameter)
+    flat = torch.full((1, 3, 16, 16), -0.4)
+    lit = flat.clone()
+    lit[..., 6, 6] = 0.6
+    with torch.no_grad():
+        convolution.bias[:3] = torch.tensor(0.2).atanh()  # the image at a quarter of the size
+        assert torch.allclose(generator(flat), flat + 0.2, atol=1e-6)
+        convolution.bias[:3] = 0
+        # Bands: gains come first, then biases. Without its finer bands an image is a smooth one.
+        convolution.bias[3:15] = convolution.bias[27:75] = -20.0
+        assert torch.allclose(generator(flat), flat, atol=1e-6)
+        smooth = generator(lit)
+        assert -0.4 < float(smooth[0, 0, 6, 6]) < -0.2
+        assert torch.allclose(smooth.mean(), lit.mean(), atol=1e-3)
+        convolution.bias.zero_()
+        convolution.bias[75:] = torch.tensor(0.1).atanh()  # added to every pixel of the finest band
+        assert torch.allclose(generator(flat), flat + 0.1, atol=1e-6)
+
+
+def test_a_pyramid_convolves_nothing_above_a_quarter_of_the_size() -> None:
+    generator = build_network("resnet_edge", width=2, head="pyramid")
+    sides = set()
+    for module in generator.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _m, _i, y: sides.add(y.shape[-1]))
+    generator(torch.zeros(1, 3, 32, 32))
+    assert sides == {8}
 
 
 @pytest.mark.parametrize("name", NETWORK_NAMES)

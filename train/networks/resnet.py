@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dayshift.train.networks.layers import (
     BlurDown,
@@ -41,8 +43,10 @@ class ResnetConfig:
         stem: "space_to_depth" sees the image in 4x4 blocks, and so has neither a 7x7 stem nor
             steps down; its head is a 3x3 convolution and depth-to-space, without steps up.
         head: "rgb" is tanh(f(x)); "residual" adds it to the input, "affine" scales and shifts the
-            input by twice as many maps, gain = 1 + tanh(…) and bias = tanh(…), both clamped to
-            [-1, 1].
+            input by twice as many maps, gain = 1 + tanh(…) and bias = tanh(…). "pyramid" predicts
+            at a quarter of the size alone, without steps up: what is added to the image of that
+            size, and a gain and a bias for each of the input's two finer Laplacian bands. All but
+            "rgb" are clamped to [-1, 1].
     """
 
     in_channels: PositiveInt = 3
@@ -55,12 +59,17 @@ class ResnetConfig:
     downsampling: Literal["stride", "blur"] = "stride"
     upsampling: Literal["deconv", "blur", "nearest", "pixelshuffle"] = "deconv"
     stem: Literal["full", "space_to_depth"] = "full"
-    head: Literal["rgb", "residual", "affine"] = "rgb"
+    head: Literal["rgb", "residual", "affine", "pyramid"] = "rgb"
 
     @property
     def maps(self) -> int:
-        """Channels of the last convolution, at full size."""
+        """Channels at full size that the head makes its image of."""
         return self.out_channels * (2 if self.head == "affine" else 1)
+
+    @property
+    def pyramid_planes(self) -> tuple[int, int, int]:
+        """Planes at a quarter of the size: for the image there, and for each pixel of the bands."""
+        return self.out_channels, 2 * self.out_channels * 4, 2 * self.out_channels * 16
 
     @property
     def bias(self) -> bool:
@@ -81,7 +90,7 @@ class ResnetGenerator(nn.Module):
         full = self.config.stem == "full"
         encoder = _stem(self.config) if full else _space_to_depth_stem(self.config)
         blocks = [ResidualBlock(self.config) for _ in range(self.config.blocks)]
-        decoder = _head(self.config) if full else _depth_to_space_head(self.config)
+        decoder = _decoder(self.config)
         self.model = nn.Sequential(*encoder, *blocks, *decoder)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,6 +109,9 @@ class ResnetGenerator(nn.Module):
             case "affine":
                 gain, bias = y.chunk(2, dim=1)
                 return (x * (1 + gain) + bias).clamp(-1, 1)
+            case "pyramid":
+                planes = torch.split(y, list(self.config.pyramid_planes), dim=1)
+                return _rebuild(x, *planes).clamp(-1, 1)
 
     def features(self, x: Tensor, layers: Iterable[int]) -> list[Tensor]:
         """Return what the layers with these indices of `model` give, and run none after the last.
@@ -159,6 +171,12 @@ def _stem(config: ResnetConfig) -> Iterator[nn.Module]:
             yield BlurDown(channels * 2)
 
 
+def _decoder(config: ResnetConfig) -> Iterator[nn.Module]:
+    if config.head == "pyramid":
+        return _pyramid_head(config)
+    return _head(config) if config.stem == "full" else _depth_to_space_head(config)
+
+
 def _head(config: ResnetConfig) -> Iterator[nn.Module]:
     """Invert `_stem`."""
     for channels in (config.width * 4, config.width * 2):
@@ -201,3 +219,34 @@ def _depth_to_space_head(config: ResnetConfig) -> Iterator[nn.Module]:
     yield nn.Conv2d(config.width * 4, config.maps * 16, 3, padding=1)
     yield nn.PixelShuffle(4)
     yield nn.Tanh()
+
+
+def _pyramid_head(config: ResnetConfig) -> Iterator[nn.Module]:
+    yield nn.Conv2d(config.width * 4, sum(config.pyramid_planes), 3, padding=1)
+    yield nn.Tanh()
+
+
+def _rebuild(x: Tensor, added: Tensor, *maps: Tensor) -> Tensor:
+    """Return the image of a Laplacian pyramid (Burt & Adelson 1983) whose levels are changed.
+
+    As in LPTN (Liang et al. 2021) the bands are the input's own, scaled where a map says so; here
+    something may be added to them, too. Levels are halved by averages and doubled bilinearly, which
+    engines do fast, and which gives the input back where nothing is changed.
+
+    Args:
+        x: (N, C, H, W).
+        added: to the image at (H/4, W/4).
+        maps: gain and bias of the coarser and of the finer band, as planes at (H/4, W/4).
+    """
+    half = functional.avg_pool2d(x, 2)
+    low = functional.avg_pool2d(half, 2)
+    image = low + added
+    for finer, coarser, planes, factor in ((half, low, maps[0], 2), (x, half, maps[1], 4)):
+        gain, bias = functional.pixel_shuffle(planes, factor).chunk(2, dim=1)
+        band = finer - _double_smoothly(coarser)
+        image = _double_smoothly(image) + band * (1 + gain) + bias
+    return image
+
+
+def _double_smoothly(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
