@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -19,13 +20,12 @@ from dayshift.train.loop.preview import relight, translate_sample
 from dayshift.train.methods.distill import DistillConfig
 from dayshift.train.methods.relight_data import RelightDataSection
 from dayshift.train.networks.gain_light import GainLight
-from dayshift.train.networks.presets import build_network, describe_network, is_image_generator
+from dayshift.train.networks.presets import build_network, describe_network
 from dayshift.train.recipe import Recipe
 from dayshift.train.teacher import Teacher
 
 _IMAGES = 32  # of the validation set, spread over it
-_ROUNDS = 9
-_BUDGET_S = 20.0  # for all rounds; three are taken in any case
+_ROUNDS, _BUDGET_S = 9, 20.0  # three rounds are taken in any case
 _ANY_SIZE = (256, 256)  # where a recipe takes images of any size
 _EQUAL_PSNR_DB = 100.0  # in the place of infinity, which JSON has not
 
@@ -61,12 +61,6 @@ class Costs:
     student: Cost
     latency_ratio: float
 
-    @property
-    def is_larger(self) -> bool:
-        """Whether the student has more parameters or takes more multiply-adds than its teacher."""
-        teacher, student = self.teacher, self.student
-        return student.parameters > teacher.parameters or student.macs > teacher.macs
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -88,7 +82,13 @@ class Comparison:
         return asdict(self)
 
 
-def compare(recipe: Recipe, data_root: Path, teacher: Teacher, student: nn.Module) -> Comparison:
+def compare(
+    recipe: Recipe,
+    data_root: Path,
+    teacher: Teacher,
+    student: nn.Module,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
     """Translate the recipe's validation images with both, and time them, on a GPU if there is one.
 
     Args:
@@ -96,77 +96,83 @@ def compare(recipe: Recipe, data_root: Path, teacher: Teacher, student: nn.Modul
         data_root: where its data start.
         teacher: whose images are the truth.
         student: in eval mode.
+        on_progress: called after each image with how many are done and how many there are.
     """
     assert not isinstance(recipe.data, RelightDataSection)  # `Recipe` sees to it
     dataset = recipe.data.open_validation(data_root)
-    count = min(_IMAGES, len(dataset))
-    device = _device()
-    student.to(device)
-    teacher.network.to(device)
-    likeness = []
+    count, device = min(_IMAGES, len(dataset)), _device()
+    networks = [network.to(device) for network in (student, teacher.network)]
+    psnr_db, ssim = [], []
     for index in range(count):
         sample = dataset.sample(index * len(dataset) // count, 0)
-        mine, taught = (
-            to_image(translate_sample(network, teacher.direction, sample))
-            for network in (student, teacher.network)
-        )
-        likeness.append(
-            (min(quality.psnr(mine, taught), _EQUAL_PSNR_DB), quality.ssim(mine, taught))
-        )
-    psnr_db, ssim = (statistics.fmean(values) for values in zip(*likeness, strict=True))
+        pair = [to_image(translate_sample(n, teacher.direction, sample)) for n in networks]
+        psnr_db.append(min(quality.psnr(*pair), _EQUAL_PSNR_DB))
+        ssim.append(quality.ssim(*pair))
+        if on_progress is not None:
+            on_progress(index + 1, count)
     costs = measure_costs(teacher, student, sample[teacher.direction[0]])
-    return Comparison(costs, count, psnr_db, ssim)
+    return Comparison(costs, count, statistics.fmean(psnr_db), statistics.fmean(ssim))
 
 
-def untrained_costs(recipe: Recipe, teacher: Teacher) -> Costs:
-    """Measure what the student that a recipe names will take, before hours go into it."""
+def costs_if_larger(recipe: Recipe, teacher: Teacher) -> Costs | None:
+    """Return what both take where the student that a recipe names is no smaller than its teacher.
+
+    Only then is anything timed: it is asked before each run.
+    """
     settings = recipe.settings
     assert isinstance(settings, DistillConfig)
     assert not isinstance(recipe.data, RelightDataSection)
-    size = recipe.data.preprocess.sample_size or _ANY_SIZE
     name, deployed = describe_network(settings.student.build())
-    return measure_costs(teacher, build_network(name, **deployed).eval(), torch.zeros(3, *size))
+    student = build_network(name, **deployed).eval()
+    image = torch.zeros(3, *(recipe.data.preprocess.sample_size or _ANY_SIZE))
+    teachers, students = (_count(network, image) for network in (teacher.network, student))
+    if all(mine < theirs for mine, theirs in zip(students, teachers, strict=True)):
+        return None
+    return measure_costs(teacher, student, image)
 
 
 @torch.no_grad()
 def measure_costs(teacher: Teacher, student: nn.Module, image: Tensor) -> Costs:
     """Count and time both on one image, (3, H, W) RGB in [-1, 1]; they take turns."""
     device = _device()
-    x = image[None].to(device)
     networks = [network.to(device) for network in (teacher.network, student)]
-    runs = [_translation(network, x) for network in networks]
-    macs = []
-    for run in runs:  # these are the warm-up, too
-        with FlopCounterMode(display=False) as counter:
-            run()
-        macs.append(counter.get_total_flops() // 2)
+    x = image[None].to(device)
+    for network in networks:
+        _time_ms(network, x)  # the first run makes what later ones find ready
     rounds: list[tuple[float, float]] = []
     began_at = time.perf_counter()
-    while len(rounds) < _ROUNDS and (len(rounds) < 3 or time.perf_counter() - began_at < _BUDGET_S):
-        rounds.append((_time_ms(runs[0], device), _time_ms(runs[1], device)))
-    parameters = [sum(p.numel() for p in network.parameters()) for network in networks]
+    while len(rounds) < 3 or (len(rounds) < _ROUNDS and time.perf_counter() - began_at < _BUDGET_S):
+        rounds.append((_time_ms(networks[0], x), _time_ms(networks[1], x)))
     costs = [
-        Cost(count, work, statistics.median(times))
-        for count, work, times in zip(parameters, macs, zip(*rounds, strict=True), strict=True)
+        Cost(*_count(network, image), statistics.median(times))
+        for network, times in zip(networks, zip(*rounds, strict=True), strict=True)
     ]
     ratio = statistics.median(slow / fast for slow, fast in rounds)
     return Costs((x.shape[-1], x.shape[-2]), device, costs[0], costs[1], ratio)
+
+
+def _count(network: nn.Module, image: Tensor) -> tuple[int, int]:
+    """Return parameters and multiply-adds; nothing is computed for that."""
+    twin = copy.deepcopy(network).to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _translate(twin, image[None].to("meta"))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
 
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _translation(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
-    if is_image_generator(network):
-        return lambda: network(x)
-    assert isinstance(network, GainLight)
-    return lambda: relight(network, x)
+def _translate(network: nn.Module, x: Tensor) -> Tensor:
+    if isinstance(network, GainLight):
+        return relight(network, x)
+    made: Tensor = network(x)
+    return made
 
 
-def _time_ms(run: Callable[[], Tensor], device: str) -> float:
+def _time_ms(network: nn.Module, x: Tensor) -> float:
     began_at = time.perf_counter()
-    run()
-    if device == "cuda":
+    _translate(network, x)
+    if x.is_cuda:
         torch.cuda.synchronize()
     return (time.perf_counter() - began_at) * 1000

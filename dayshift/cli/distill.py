@@ -57,11 +57,12 @@ def distill(
 
     with needs("torch and lightning-fabric", extra="train"):
         from dayshift.train.checkpoint import load_checkpoint
-        from dayshift.train.comparison import compare, untrained_costs
+        from dayshift.train.comparison import compare, costs_if_larger
         from dayshift.train.loop.devices import is_first_process, parse_devices
         from dayshift.train.recipe import find_recipe, load_recipe
         from dayshift.train.teacher import take_teacher
     from dayshift.cli.output import STDOUT, check_json_target, emit, note, print_table
+    from dayshift.cli.progress import frame_progress
     from dayshift.cli.train import fit_recipe
 
     chosen, taught = take_teacher(
@@ -72,14 +73,15 @@ def distill(
         return
     check_json_target(json_to)
     wanted = parse_devices(device, devices, nodes)
-    if is_first_process() and (costs := untrained_costs(chosen, taught)).is_larger:
+    if is_first_process() and (costs := costs_if_larger(chosen, taught)):
         note(f"warning: the student is no smaller than its teacher: {_in_words(costs)}")
     folder = out or Path("runs") / chosen.name
     result, rows = fit_recipe(chosen, data, folder, wanted)
     if not is_first_process():
         return
     student = load_checkpoint(Path(result["checkpoint"])).network()
-    found = compare(chosen, data, taught, student)
+    with frame_progress("compare") as show:
+        found = compare(chosen, data, taught, student, show)
     result["comparison"] = found.as_json()
     emit(result, rows, title=f"distilled {chosen.name}", json_to=json_to)
     if json_to != STDOUT:
