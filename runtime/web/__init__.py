@@ -3,5 +3,5 @@
     pipeline --Board.publish--> Board --/frame, /live.mjpg--> browsers --/api/...--> Control
 
 Nothing a browser does reaches the pipeline but through `Control`: pictures are encoded by the
-server's own threads, for those who ask, when they ask. What is defended: docs/security-web.md.
+server's own threads, for those who ask, when they ask. What is defended: docs/security.md.
 """
