@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,14 @@ from torch.nn import functional
 from dayshift.runtime.errors import UsageError
 from dayshift.train import losses
 from dayshift.train.checkpoint import Checkpoint, CheckpointError, NetworkRecord, save_checkpoint
+from dayshift.train.data.images import to_image, to_tensor
 from dayshift.train.methods.distill import Distill, DistillConfig, TeacherChoice
 from dayshift.train.networks.presets import build_network
 from dayshift.train.networks.stages import StageDistance, StageRecorder
 from dayshift.train.networks.vgg import Vgg
 from dayshift.train.recipe import Recipe
 from dayshift.train.teacher import Judge, Teacher, load_teacher
+from dayshift.train.translator import TorchTranslator
 
 SMALL = {"name": "resnet_9blocks", "settings": {"width": 2, "blocks": 3}}
 LARGE = {"width": 4, "blocks": 6}
@@ -263,6 +266,28 @@ def test_the_stages_of_nine_blocks_are_the_published_ones() -> None:
     network(torch.zeros(1, 3, 32, 32))
     for found, index in zip(recorder.take(), (9, 12, 15, 18), strict=True):
         assert found is expected[index]
+
+
+def test_two_u_nets_are_compared_at_their_own_stages() -> None:
+    teacher = make_teacher("unet_128", {"width": 4})
+    student = {"name": "unet_128", "settings": {"width": 2}}
+    method = build(teacher, student=student, channels=50, gan_weight=0)
+    steps = Steps(method)
+    terms = method.training_step(make_batch(side=128), 0, steps)
+    assert terms.keys() == {"recon", "features", "channels"}
+    ((_, changed),) = steps.touched
+    assert changed == {"student", "features_adapters", "channels_adapters"}
+
+
+def test_a_gain_light_teacher_is_seen_as_it_is_deployed() -> None:
+    teacher = make_teacher("gain_light", {"channels": [2, 4, 6], "blocks": 1, "short_side": 32})
+    for head in (teacher.network.dimming, teacher.network.lamps):
+        nn.init.normal_(head.weight, std=0.5)  # type: ignore[union-attr, arg-type]
+    frame = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    image = to_image(teacher(to_tensor(frame)[None])[0])
+    deployed = TorchTranslator(teacher.network)(frame)
+    assert np.abs(image.astype(int) - deployed).max() <= 2  # the deployed one shrinks in levels
+    assert np.abs(image.astype(int) - frame).max() > 20
 
 
 class TestErrors:
