@@ -142,7 +142,7 @@ class _Sound:
         for stream in source.streams.audio:
             if stream.codec_context is None:  # in a format that FFmpeg does not know
                 continue
-            if stream.codec_context.name in _COPIED_SOUND:
+            if _is_copied(stream):
                 self._targets[stream.index] = output.add_stream_from_template(stream)
             else:
                 target = output.add_stream("aac", rate=stream.rate)
@@ -157,7 +157,7 @@ class _Sound:
         number = 0
         for packet in self._source.demux(streams):
             target = self._targets[packet.stream.index]
-            is_copied = packet.stream.codec_context.name in _COPIED_SOUND
+            is_copied = _is_copied(packet.stream)
             for one in self._copied(packet, target) if is_copied else self._encoded(packet, target):
                 number -= 1  # differs from every picture's: packets cannot be compared
                 yield float((one.dts or 0) * one.time_base), number, one
@@ -178,3 +178,7 @@ class _Sound:
             yield from target.encode(frame)
         if packet.size == 0:  # the end of the stream
             yield from target.encode(None)
+
+
+def _is_copied(stream: Any) -> bool:
+    return stream.codec_context.codec.canonical_name in _COPIED_SOUND

@@ -1,0 +1,304 @@
+"""Archives on a Ray cluster: are results the same, do they outlive kills, what does Ray cost?
+
+    python -m dayshift.benchmarks.bulk --out DIR [--video-s 120] [--images 500] [--json FILE]
+
+Needs the extra `cluster` and ffmpeg. The bundled clip, looped and with sound, and images from it
+are translated by one process, and by three Ray nodes of one processor each, which are processes of
+this machine. A node is killed in the middle, then the driver (SIGKILL); the driver is started
+again, and every file must be what the one process wrote. Then unsplit, split and Ray with one
+worker take turns on a part of the video. The seams of `--stabilise` are measured on the images
+themselves, before they are encoded. Bounded: every run has a limit of `--limit` seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dayshift.jobs import WORK_FOLDER
+from dayshift.runtime.bundled import bundled_clip
+from dayshift.runtime.frame import Pixels
+from dayshift.runtime.model import Model, load
+from dayshift.runtime.provenance.marking import can_sign
+from dayshift.runtime.quality import psnr
+from dayshift.runtime.sources.base import Source
+from dayshift.runtime.sources.video import VideoSource
+from dayshift.runtime.sources.video_span import VideoSpan, read_index
+from dayshift.runtime.stabiliser import Stabiliser
+from dayshift.tasks import Request
+
+NODES = 3
+KILL_AFTER = 3  # files that are done
+_NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+_SEAM_FRAMES = 12  # behind a border, that are looked at one by one
+
+
+class Footage:
+    """What is translated, made once in a folder."""
+
+    def __init__(self, folder: Path, video_s: float, images: int) -> None:
+        self.folder = folder
+        self.video = folder / "drive.mp4"
+        if not self.video.exists():
+            (folder / "photos").mkdir(parents=True)
+            _ffmpeg(
+                *("-stream_loop", "-1", "-i", bundled_clip()),
+                *("-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000"),
+                *("-t", video_s, "-c:v", "copy", "-c:a", "aac", "-shortest", self.video),
+            )
+            every = max(1, int(video_s * 25) // images)
+            _ffmpeg(
+                *("-i", self.video, "-vf", f"select=not(mod(n\\,{every}))", "-fps_mode", "vfr"),
+                *("-frames:v", images, "-q:v", "3", folder / "photos" / "%04d.jpg"),
+            )
+
+    def cut(self, seconds: float) -> Path:
+        """Return the first part of the video, as a file."""
+        part = self.folder.parent / "part" / f"{seconds:g}.mp4"
+        if not part.exists():
+            part.parent.mkdir(exist_ok=True)
+            _ffmpeg("-i", self.video, "-t", seconds, "-c", "copy", part)
+        return part
+
+
+def _ffmpeg(*words: object) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, words)], check=True)
+
+
+class Driver:
+    """`dayshift translate` in a process of its own."""
+
+    def __init__(self, inputs: Path, out: Path, *words: object, address: str | None = None) -> None:
+        self.report = out.with_suffix(".json")
+        command = [sys.executable, "-m", "dayshift", "translate", inputs, "--out", out]
+        command += ["--json", self.report, *words]
+        if can_sign():  # a signature has its time and a random number in it
+            command += ["--no-provenance"]
+        env = dict(os.environ) | ({"RAY_ADDRESS": address} if address else {})
+        if address:
+            command += ["--cluster", "ray"]
+        self.started_at = time.perf_counter()
+        self.process = subprocess.Popen([str(word) for word in command], env=env)
+
+    def wait(self, limit_s: float) -> dict[str, Any]:
+        """Wait for its end and return its report, with the seconds from start to exit."""
+        code = self.process.wait(timeout=limit_s)
+        if code != 0:
+            raise SystemExit(f"dayshift translate ended with {code}")
+        told: dict[str, Any] = json.loads(self.report.read_text())
+        return told | {"wall_seconds": time.perf_counter() - self.started_at}
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Return every file below a folder, hidden ones too, with its SHA-256."""
+    return {
+        file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(out.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _wait_for(is_so: Any, limit_s: float, what: str) -> None:
+    end = time.monotonic() + limit_s
+    while not is_so():
+        if time.monotonic() > end:
+            raise SystemExit(f"not within {limit_s:g} s: {what}")
+        time.sleep(0.2)
+
+
+def survive_kills(
+    cluster: Any, nodes: list[Any], footage: Footage, out: Path, limit_s: float
+) -> dict[str, Any]:
+    """Kill a node, then the driver, start it again; return what was seen."""
+
+    def done() -> dict[str, int]:
+        files = [*out.rglob("*.mp4"), *out.rglob("*.jpg")]
+        return {str(file): file.stat().st_mtime_ns for file in files if file.name[0] != "."}
+
+    def is_under_way(count: int) -> bool:
+        return len(done()) >= count
+
+    kills: list[dict[str, Any]] = []
+    before: dict[str, int] = {}
+    again: list[str] = []
+    # The first among segments of the video, the second among images.
+    for count in (KILL_AFTER, 100):
+        driver = Driver(footage.folder, out, address=cluster.address)
+        _wait_for(lambda count=count: is_under_way(count), limit_s, f"{count} files")
+        if not kills:
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+            _wait_for(lambda: is_under_way(KILL_AFTER + 3), limit_s, "files of the other nodes")
+        driver.process.send_signal(signal.SIGKILL)
+        driver.process.wait()
+        now = done()
+        again += [name for name in before if now.get(name, before[name]) != before[name]]
+        before = now
+        kills.append({"files": len(now), "segments": sum(WORK_FOLDER in name for name in now)})
+    told = Driver(footage.folder, out, address=cluster.address).wait(limit_s)
+    after = done()
+    again += [name for name in before if after.get(name, before[name]) != before[name]]
+    return {
+        "driver_killed_at": kills,
+        "files_written_again": again,
+        "frames_after_last_start": told["frames"],
+        "skipped_after_last_start": len(told["skipped"]),
+    }
+
+
+def take_turns(
+    footage: Footage, out: Path, video_s: float, rounds: int, limit_s: float
+) -> dict[str, Any]:
+    """Time one pass, segments, and Ray with one worker of all processors, in turn."""
+    from ray.cluster_utils import Cluster
+
+    video = footage.cut(video_s)
+    cores = os.cpu_count() or 1
+    cluster = Cluster(initialize_head=True, head_node_args=_NODE | {"num_cpus": cores})
+    paths: dict[str, tuple[tuple[object, ...], str | None]] = {
+        "unsplit": (("--segment", 1e6), None),
+        "segments": ((), None),
+        "ray": (("--workers", 1, "--cpus", cores), cluster.address),
+    }
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in paths}
+    try:
+        for number in range(rounds):
+            for name, (words, address) in paths.items():
+                folder = out / f"{name}-{number}"
+                rows[name].append(Driver(video, folder, *words, address=address).wait(limit_s))
+                shutil.rmtree(folder)
+    finally:
+        cluster.shutdown()
+
+    def ratios(name: str, base: str, key: str) -> list[float]:
+        pairs = zip(rows[name], rows[base], strict=True)
+        return [round(one[key] / other[key], 3) for one, other in pairs]
+
+    def summary(name: str, base: str) -> dict[str, Any]:
+        told = {key: ratios(name, base, key) for key in ("seconds", "cpu_seconds", "wall_seconds")}
+        return {key: {"median": statistics.median(all_), "all": all_} for key, all_ in told.items()}
+
+    return {
+        "video_s": video_s,
+        "seconds": {name: [round(one["seconds"], 2) for one in of] for name, of in rows.items()},
+        "cpu_seconds": {
+            name: [round(one["cpu_seconds"], 2) for one in of] for name, of in rows.items()
+        },
+        "ray/segments": summary("ray", "segments"),
+        "ray/unsplit": summary("ray", "unsplit"),
+        "segments/unsplit": summary("segments", "unsplit"),
+    }
+
+
+def _images(source: Source, model: Model, *, is_stabilised: bool) -> Iterator[Pixels]:
+    stabiliser = Stabiliser()
+    with source:
+        while (frame := source.read()) is not None:
+            image = model(frame.pixels)
+            if is_stabilised:
+                image = stabiliser(frame, image)
+            if frame.index >= 0:
+                yield image
+
+
+def measure_seams(video: Path, segment_s: float) -> dict[str, Any]:
+    """Compare the images of segments with those of one pass, with and without a memory."""
+    index = read_index(video)
+    assert index is not None
+    told: dict[str, Any] = {}
+    with load("day2night") as model:
+        for name, warm, is_stabilised in (
+            ("without memory", 0, False),
+            ("stabilised", Request().warm_up_frames, True),
+            ("stabilised, no warm-up", 0, True),
+        ):
+            spans = index.split(segment_s, warm)
+            whole = _images(VideoSource(video), model, is_stabilised=is_stabilised)
+            distances: list[tuple[int, float]] = []  # frames since the border, PSNR
+            for span in spans:
+                part = _images(VideoSpan(video, span), model, is_stabilised=is_stabilised)
+                for number, (image, other) in enumerate(zip(part, whole, strict=False)):
+                    same = np.array_equal(image, other)
+                    level = float("inf") if same else psnr(image, other)
+                    distances.append((number if span is not spans[0] else 10**6, level))
+            seam = [level for number, level in distances if number < _SEAM_FRAMES]
+            away = [level for number, level in distances if number >= _SEAM_FRAMES]
+            told[name] = {
+                "borders": len(spans) - 1,
+                "warm_up_frames": warm,
+                "seam_psnr_db_min": _finite(min(seam)),
+                "frames_equal_away": sum(level == float("inf") for level in away),
+                "frames_away": len(away),
+                "away_psnr_db_min": _finite(min(away)),
+            }
+    return told
+
+
+def _finite(value: float) -> float | str:
+    return "equal" if value == float("inf") else round(value, 2)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run everything and print what was found as JSON."""
+    parser = argparse.ArgumentParser(description="bulk translation on a Ray cluster")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--video-s", type=float, default=120.0, help="seconds of video")
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--turns-s", type=float, default=40.0, help="seconds of video in turns")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds of one run")
+    parser.add_argument("--only", choices=["kills", "turns", "seams"])
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args(argv)
+    # Ray's workers give way to everything else by default: not to what they are compared with.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    footage = Footage(args.out / "footage", args.video_s, args.images)
+    told: dict[str, Any] = {"load_at_start": os.getloadavg(), "is_marked": not can_sign()}
+    if args.only in (None, "kills"):
+        told |= _compare(footage, args.out, args.limit)
+    if args.only in (None, "turns"):
+        told["turns"] = take_turns(footage, args.out, args.turns_s, args.rounds, args.limit)
+    if args.only in (None, "seams"):
+        told["seams"] = measure_seams(footage.cut(args.turns_s), 10.0)
+    text = json.dumps(told, indent=2)
+    print(text)
+    if args.json is not None:
+        args.json.write_text(text + "\n")
+
+
+def _compare(footage: Footage, out: Path, limit_s: float) -> dict[str, Any]:
+    from ray.cluster_utils import Cluster
+
+    alone = Driver(footage.folder, out / "alone").wait(limit_s)
+    wanted = hashes(out / "alone")
+    cluster = Cluster(initialize_head=True, head_node_args=_NODE | {"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(**_NODE) for _ in range(NODES)]
+        together = Driver(footage.folder, out / "together", address=cluster.address).wait(limit_s)
+        killed = survive_kills(cluster, nodes, footage, out / "killed", limit_s)
+    finally:
+        cluster.shutdown()
+    return {
+        "files": len(wanted),
+        "frames": alone["frames"],
+        "seconds_alone": round(alone["seconds"], 1),
+        "seconds_three_nodes": round(together["seconds"], 1),
+        "cluster_equal": hashes(out / "together") == wanted,
+        "killed": killed | {"equal": hashes(out / "killed") == wanted},
+    }
+
+
+if __name__ == "__main__":
+    main()
