@@ -118,6 +118,9 @@ def test_the_page_and_its_parts_come_from_here_alone(served: Served) -> None:
     assert b"https://" not in page.body
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
+    # Neither framed nor used by pages of other sites.
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert page.headers["cross-origin-resource-policy"] == "same-origin"
     for path in ("/page.css", "/page.js", "/chart.js", "/icon.svg"):
         assert served.ask(path).status == 200
 
