@@ -4,12 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= .
 ARGS ?=
+# Of the device that `wheelhouse` is for.
+MACHINE ?= aarch64
+PYTHON_VERSION ?= 3.10
+EXTRA ?= jetson
 
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 REQUIREMENTS = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-gpu lint format wheel-test sbom audit bench clean
+.PHONY: help demo install test test-gpu lint format wheel-test sbom audit bench wheelhouse clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +57,10 @@ audit: $(VENV)/.dayshift-dev ## look the installed versions up among known vulne
 bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (minutes): bench.json, .html, .md
 	@$(VENV)/bin/dayshift bench day2night resnet_9blocks --json bench.json --plot bench.html \
 		--markdown bench.md $(ARGS)
+
+wheelhouse: $(VENV)/bin/python ## collect all wheels for a device without a network: MACHINE, PYTHON_VERSION, EXTRA
+	@$(VENV)/bin/python -c 'import uv' 2>/dev/null || $(PIP) uv
+	@deploy/wheelhouse.sh $(VENV)/bin/python wheelhouse $(MACHINE) $(PYTHON_VERSION) $(EXTRA)
 
 clean: ## remove builds, caches and the demo's files; keeps the virtual environment
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
