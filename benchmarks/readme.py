@@ -49,11 +49,20 @@ def with_figures(page: str, report: Mapping[str, Any]) -> str:
     Raises:
         UsageError: The page lacks one of them.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"expected the lines {BEGIN!r} and {END!r} in the page")
-    return f"{before}{begin}\n\n{figures(report)}\n{end}{after}"
+    return between(page, BEGIN, END, figures(report))
+
+
+def between(page: str, begin: str, end: str, text: str) -> str:
+    """Return the page with the text between its two comments.
+
+    Raises:
+        UsageError: The page lacks one of them.
+    """
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UsageError(f"expected the lines {begin!r} and {end!r} in the page")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def figures(report: Mapping[str, Any]) -> str:

@@ -164,12 +164,12 @@ def _write_graph(folder: Path, graph: bytes) -> None:
 
 
 def _shapes(form: FullForm | MapsForm, size: tuple[int, int]) -> Shapes:
-    """Return the shape of every input for frames of `size`."""
+    """Return the shapes of the inputs with free sides, for frames of `size`."""
     if isinstance(form, FullForm):
         return full_shapes(form, form.size or size)
     height, width = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
     factor = shrink_factor(height, width, form.short_side)
-    return {"frame": (1, height // factor, width // factor, 3), "strength": (1,)}
+    return {"frame": (1, height // factor, width // factor, 3)}
 
 
 def _read_config(path: Path) -> dict[str, Any]:

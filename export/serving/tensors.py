@@ -37,9 +37,12 @@ class Signature:
     outputs: tuple[Tensor, ...]
 
     @property
-    def states(self) -> tuple[Tensor, ...]:
-        """The recurrent state: inputs whose outputs of the same name come back as the next."""
-        return tuple(tensor for tensor in self.inputs if tensor.is_state)
+    def states(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """The recurrent state: each input, and the output that is the next frame's, in order."""
+        before, after = (
+            [tensor for tensor in side if tensor.is_state] for side in (self.inputs, self.outputs)
+        )
+        return tuple(zip(before, after, strict=True))
 
     @property
     def is_batched(self) -> bool:
@@ -51,17 +54,21 @@ def signature_of(graph: bytes) -> Signature:
     """Read the inputs and outputs of an ONNX file's content.
 
     Raises:
-        ModelError: It is no ONNX, or a state goes in that does not come out.
+        ModelError: It is no ONNX, or its states that go in are not those that come out.
     """
     model = parse_graph(graph).graph
     constants = {tensor.name for tensor in model.initializer}
     inputs = _tensors([value for value in model.input if value.name not in constants])
     signature = Signature(inputs, _tensors(model.output))
-    returned = {tensor.name for tensor in signature.outputs}
-    lost = [tensor.name for tensor in signature.states if tensor.name not in returned]
-    if lost:
+    sides = [
+        [(tensor.dtype, tensor.shape) for tensor in side if tensor.is_state]
+        for side in (signature.inputs, signature.outputs)
+    ]
+    if sides[0] != sides[1]:
+        names = [t.name for t in (*signature.inputs, *signature.outputs) if t.is_state]
         raise ModelError(
-            f"the graph takes {lost[0]!r} and does not return it: expected an output of that name"
+            f"the graph has the states {', '.join(names)}: expected as many {_STATE}* outputs as "
+            "inputs, of the same types and shapes in the same order"
         )
     return signature
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def triton_config(
         name: Of the model on the server, and of its folder.
         signature: Inputs and outputs of the graph.
         serving: What is asked of the server.
-        warm: The shape of every input that is run once before the first request.
+        warm: The shapes of inputs with free sides, run once before the first request.
         facts: Written as parameters: the client compares the graph's hash with its own.
     """
     batched = signature.is_batched and not signature.states
@@ -77,7 +78,7 @@ def triton_config(
         _add_sequences(config, signature, serving)
     else:
         _add_warm_up(config, signature, warm, batched=batched)
-    for key, value in {**facts, **_parameters(serving)}.items():
+    for key, value in {**facts, **_parameters(signature, serving)}.items():
         config.parameters[key].string_value = value
     return str(text_format.MessageToString(config))
 
@@ -106,8 +107,8 @@ def _add_sequences(config: pb.ModelConfig, signature: Signature, serving: Servin
         stream = batching.control_input.add(name="CORRID").control.add()
         stream.kind, stream.data_type = stream.CONTROL_SEQUENCE_CORRID, pb.TYPE_UINT64
         return
-    for tensor in signature.states:
-        state = batching.state.add(input_name=tensor.name, output_name=tensor.name)
+    for tensor, successor in signature.states:
+        state = batching.state.add(input_name=tensor.name, output_name=successor.name)
         state.data_type = _type(tensor)
         state.dims.extend(-1 if side is None else side for side in tensor.shape)
         initial = state.initial_state.add(name=f"first_{tensor.name}", zero_data=True)
@@ -126,10 +127,11 @@ def _add_warm_up(
     for tensor in signature.inputs:
         item = sample.inputs[tensor.name]
         item.data_type, item.zero_data = _type(tensor), True
-        item.dims.extend(warm[tensor.name][1 if batched else 0 :] or [1])
+        shape = warm.get(tensor.name) or tuple(side or 1 for side in tensor.shape)
+        item.dims.extend(shape[1 if batched else 0 :] or [1])
 
 
-def _parameters(serving: Serving) -> dict[str, str]:
+def _parameters(signature: Signature, serving: Serving) -> dict[str, str]:
     """Return what the backend is told in its own words."""
     if serving.backend == "onnxruntime":
         return {"intra_op_thread_count": str(serving.threads)}
@@ -138,4 +140,5 @@ def _parameters(serving: Serving) -> dict[str, str]:
     return {
         "threads": str(serving.threads),
         "kept_streams": str(serving.streams),
+        "states": json.dumps({after.name: before.name for before, after in signature.states}),
     }

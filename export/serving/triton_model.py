@@ -17,7 +17,6 @@ import openvino as ov
 import triton_python_backend_utils as triton
 
 _KEPT_SHAPES = 4
-_STATE = "state_"
 # What Triton's sequence batcher tells of a stream; the names stand in config.pbtxt.
 _START, _STREAM = "START", "CORRID"
 
@@ -33,7 +32,8 @@ class TritonPythonModel:
         cores = len(os.sched_getaffinity(0))
         self._is_batched = config["max_batch_size"] > 0
         self._outputs = [output["name"] for output in config["output"]]
-        self._kept_streams = int(told.get("kept_streams", "0"))
+        self._kept_streams = int(told["kept_streams"])
+        self._state_of = json.loads(told["states"])  # an output: the input of the next frame
         self._properties = {
             "PERFORMANCE_HINT": "LATENCY",
             # Left alone, OpenVINO takes bf16 where the CPU has it, without a word.
@@ -67,7 +67,7 @@ class TritonPythonModel:
             outputs = self._run(inputs, state)
         except Exception as error:  # a request that fails must not take the others with it
             return triton.InferenceResponse(error=triton.TritonError(" ".join(str(error).split())))
-        self._states[key] = {n: o.copy() for n, o in outputs.items() if n.startswith(_STATE)}
+        self._states[key] = {name: outputs[out].copy() for out, name in self._state_of.items()}
         self._states.move_to_end(key)
         while len(self._states) > self._kept_streams:
             self._states.popitem(last=False)
