@@ -23,7 +23,7 @@ from dayshift.runtime.backends.base import Array
 from dayshift.runtime.errors import BackendError, ModelError
 from dayshift.runtime.image import padded_size, shrink_factor
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
-from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
+from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.presets import build_network
 
 _CORE = "core/"  # how the graph's nodes and weights of the network are named
@@ -33,7 +33,7 @@ class TorchBackend:
     """A module that takes and gives uint8 arrays, run by PyTorch.
 
     Args:
-        module: from `frame` uint8 (N, H, W, 3) and `strength` (1,) to arrays by name.
+        module: from `frame` uint8 (N, H, W, 3) and the controls (1,) to arrays by name.
         precision: fp32 or bf16 (autocast, as PyTorch users do it).
         compiled: run it through `torch.compile`.
     """
@@ -71,34 +71,37 @@ class TorchBackend:
 class MapsModule(nn.Module):
     """A gain-and-light network in BGR: from the small frame to the two small maps."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: GainLight) -> None:
         super().__init__()
         self.network = network
 
     @property
     def short_side(self) -> int:
         """To which side frames are shrunk."""
-        assert isinstance(self.network, GainLight)
         return self.network.config.short_side
 
-    def forward(self, frame: Tensor, strength: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, frame: Tensor, strength: Tensor, lamps: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return `gain` and `light`, uint8 (1, h, w, 3), for a frame of that shape."""
-        gain, light = predict_maps(self.network, _planes(frame) / 255, strength)
+        gain, light = self.network.maps(_planes(frame) / 255, strength, lamps)
         return {"gain": _levels(gain.float() * 255), "light": _levels(light.float() * 255)}
 
 
 class FullMapsModule(MapsModule):
     """The same with shrinking and applying inside, as the full graph has them."""
 
-    def __init__(self, network: nn.Module, factor: int) -> None:
+    def __init__(self, network: GainLight, factor: int) -> None:
         super().__init__(network)
         self.factor = factor
 
-    def forward(self, frame: Tensor, strength: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, frame: Tensor, strength: Tensor, lamps: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return `image`, uint8 (1, H, W, 3)."""
         full = _planes(frame) / 255
         small = nn.functional.avg_pool2d(full, self.factor)
-        maps = predict_maps(self.network, small, strength)
+        maps = self.network.maps(small, strength, lamps)
         return {"image": _levels(apply_gain_light(full, *maps).float() * 255)}
 
 
@@ -145,6 +148,7 @@ def module_of_model(
         )
     deployed = prepare(network)  # its structure: batch norm folded, BGR in and out
     deployed.load_state_dict(_weights(folder, spec, deployed))
+    assert isinstance(deployed, GainLight)
     if isinstance(form, MapsForm) or form.short_side is None:
         return MapsModule(deployed)
     padded = padded_size(*size_wh[::-1], multiple=form.multiple, short_side=form.short_side)
@@ -177,7 +181,9 @@ def module_of_network(model: str) -> tuple[nn.Module, bool]:
         network, is_trained = build_network(model), False
     if isinstance(network, GainLight):
         # Trained in RGB, measured in BGR: the planes of both ends are swapped once, in the weights.
-        return MapsModule(prepare(network)), is_trained
+        deployed = prepare(network)
+        assert isinstance(deployed, GainLight)
+        return MapsModule(deployed), is_trained
     return ImageModule(network), is_trained
 
 
@@ -196,7 +202,7 @@ def count_macs(module: nn.Module, shapes: Shapes) -> int | None:
 
 
 def _dtype(name: str) -> torch.dtype:
-    return torch.float32 if name == "strength" else torch.uint8
+    return torch.uint8 if name in ("frame", "labels") else torch.float32
 
 
 def _planes(frame: Tensor) -> Tensor:

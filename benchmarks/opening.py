@@ -15,7 +15,6 @@ import numpy as np
 
 from dayshift.benchmarks.cases import TORCH_BACKENDS, Case, model_spec
 from dayshift.runtime.backends import Backend, Shapes
-from dayshift.runtime.backends.base import Array
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.dependencies import missing_dependency
@@ -30,7 +29,7 @@ from dayshift.runtime.image import (
     shrink_factor,
 )
 from dayshift.runtime.model import load
-from dayshift.runtime.plan import FullPlan, MapsPlan, Plan, Translation
+from dayshift.runtime.plan import FullPlan, MapsPlan, Plan, Translation, graph_inputs
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec
 
 if TYPE_CHECKING:
@@ -209,7 +208,7 @@ class PlanTranslator:
 
     def translate(self, frame: Pixels) -> Translation:
         """Translate a frame of the plan's size at full strength."""
-        return self.plan.translate(frame, 1.0)
+        return self.plan.translate(frame, {})
 
     def translate_batch(self, frames: Sequence[Pixels], form: FullForm | MapsForm) -> list[Pixels]:
         """Translate several frames with one call of the engine.
@@ -219,14 +218,13 @@ class PlanTranslator:
         height, width = frames[0].shape[:2]
         padded = padded_size(height, width, multiple=form.multiple, short_side=form.short_side)
         inputs = [pad_frame(frame, *padded) for frame in frames]
-        strength: Array = np.ones(1, np.float32)
+        controls = graph_inputs(form, frames[0])
         if not isinstance(form, MapsForm):
-            given: dict[str, Array] = {"frame": np.stack(inputs), "strength": strength}
-            images = self.plan.backend.infer(given)["image"]
+            images = self.plan.backend.infer({**controls, "frame": np.stack(inputs)})["image"]
             return [crop(image, height, width).copy() for image in images]
         factor = shrink_factor(*padded, form.short_side)
         small = np.stack([shrink(frame, factor) for frame in inputs])
-        maps = self.plan.backend.infer({"frame": small, "strength": strength})
+        maps = self.plan.backend.infer({**controls, "frame": small})
         apply = MapApplier(height, width, factor)
         return [apply(f, g, m) for f, g, m in zip(frames, maps["gain"], maps["light"], strict=True)]
 

@@ -22,12 +22,15 @@ from torch.nn.utils import fusion
 
 from dayshift.export.onnx_file import OPSET
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.spec import ControlName
 from dayshift.train.checkpoint import NetworkRecord
-from dayshift.train.networks.gain_light import STRIDE, GainLight
+from dayshift.train.networks.gain_light import GainLight
 from dayshift.train.networks.inference import set_inference
 from dayshift.train.networks.spade import SpadeGenerator
 
-_GAIN_LIGHT_SIZE = (184, 320)
+GAIN_LIGHT_CONTROLS: tuple[ControlName, ...] = ("strength", "lamps")
+
+_GAIN_LIGHT_SIZE = (192, 320)
 _LARGEST_SIDE = 4096
 
 
@@ -63,14 +66,16 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
 
     Returns:
         For gain_light a graph from `frame`, float32 (1, 3, H, W) BGR in [0, 1] (H and W multiples
-        of 8), and `strength`, float32 (1,), to `gain` and `light`, shaped and ordered as `frame`.
+        of the stride), `strength` and `lamps`, float32 (1,), to `gain` and `light`, shaped and
+        ordered as `frame`.
         For others one from `x`, RGB in [-1, 1] or label planes, to `y`, RGB in [-1, 1], both
         float32 NCHW. Weights inside.
     """
     if isinstance(deployed, GainLight):
         frame = torch.rand(1, 3, *_GAIN_LIGHT_SIZE)
-        examples: tuple[Tensor, ...] = (frame, torch.ones(1))
-        return _trace(deployed, examples, ["frame", "strength"], ["gain", "light"], STRIDE)
+        examples: tuple[Tensor, ...] = (frame, torch.ones(1), torch.ones(1))
+        names = ["frame", *GAIN_LIGHT_CONTROLS]
+        return _trace(deployed, examples, names, ["gain", "light"], deployed.config.stride)
     multiple = multiple_of(deployed)
     # More than one step each way, and not square: sizes of one are taken for constants.
     height, width = size or (2 * max(multiple, 16), 3 * max(multiple, 16))
@@ -166,9 +171,12 @@ def _fold_batch_norm(module: nn.Module) -> None:
 def _fold_channel_order(network: GainLight) -> None:
     """Reorder the stem's input planes and the heads' output planes from RGB to BGR.
 
-    Space-to-depth by 2 makes 4 neighbouring planes of each colour, so blocks of 4 move together.
+    Space-to-depth makes fold * fold neighbouring planes of each colour, which move together.
     """
-    blue_first = [*range(8, 12), *range(4, 8), *range(4)]
+    planes = network.config.fold**2
+    blue_first = [
+        plane for colour in (2, 1, 0) for plane in range(colour * planes, (colour + 1) * planes)
+    ]
     stem = network.stem[0]
     assert isinstance(stem, nn.Conv2d)
     stem.weight.copy_(stem.weight[:, blue_first])

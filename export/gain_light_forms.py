@@ -12,15 +12,16 @@ import numpy as np
 import onnx
 
 from dayshift.export.forms import HEADER, assemble, model_part, text_part
-from dayshift.train.networks.gain_light import BORDER, STRIDE
+from dayshift.train.networks.gain_light import BORDER
 
 _RESIZE = 'Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">'
 
-# Extends the small frame as `networks.gain_light.predict_maps` does, then makes it float NCHW.
+# Extends the small frame as `networks.gain_light.extend` does, then makes it float NCHW.
 _EXTEND = """
     small_shape = Shape(small)
     small_sides = Slice(small_shape, one, three)
-    below = Neg(small_sides)
+    bordered = Add(small_sides, both_borders)
+    below = Neg(bordered)
     missing = Mod(below, stride)
     after_sides = Add(missing, border)
     pads = Concat<axis = 0>(zero, border, two_zeros, after_sides, zero)
@@ -102,14 +103,14 @@ after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, w
 }}"""
 
 
-def maps_form(core: onnx.ModelProto) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength` to `gain`, `light`."""
-    return _wrap(core, _MAPS_BEFORE, _MAPS_AFTER, _constants())
+def maps_form(core: onnx.ModelProto, stride: int) -> onnx.ModelProto:
+    """Wrap a core as `frame`, `strength`, `lamps` to `gain`, `light`; `stride` is the branch's."""
+    return _wrap(core, _MAPS_BEFORE, _MAPS_AFTER, _constants(stride))
 
 
-def full_form(core: onnx.ModelProto, short_side: int) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength` to `image`."""
-    return _wrap(core, _FULL_BEFORE, _FULL_AFTER, _constants(short_side))
+def full_form(core: onnx.ModelProto, stride: int, short_side: int) -> onnx.ModelProto:
+    """Wrap a core as `frame`, `strength`, `lamps` to `image`."""
+    return _wrap(core, _FULL_BEFORE, _FULL_AFTER, _constants(stride, short_side))
 
 
 def _wrap(
@@ -123,14 +124,15 @@ def _wrap(
     )
 
 
-def _constants(short_side: int = 0) -> dict[str, np.ndarray]:
+def _constants(stride: int, short_side: int = 0) -> dict[str, np.ndarray]:
     integers = {
         "zero": [0],
         "one": [1],
         "two": [2],
         "three": [3],
         "two_zeros": [0, 0],
-        "stride": [STRIDE, STRIDE],
+        "stride": [stride, stride],
+        "both_borders": [2 * BORDER, 2 * BORDER],
         "border": [BORDER, BORDER],
         "sides": [2, 3],  # axes of height and width in NCHW
         "blocks": [2, 4],  # axes inside a block after the reshape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import onnx
 
 from dayshift.export.calibrate import Activations, Feed, Method
@@ -15,6 +14,7 @@ from dayshift.export.qdq import find_convolutions, insert_qdq
 from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import Recipe, Trial
 from dayshift.runtime.image import Pixels, pad_and_shrink, pad_frame, padded_size
+from dayshift.runtime.plan import graph_inputs
 from dayshift.runtime.spec import FullForm, MapsForm
 
 _NOISE_FEEDS = 4
@@ -104,24 +104,27 @@ class Int8Maker:
 
 
 def feeds_of(form: FullForm | MapsForm, frames: Sequence[Pixels]) -> list[Feed]:
-    """Return the inputs of a form's graph for frames, or label maps; every third at half strength.
+    """Return the inputs of a form's graph for frames, or label maps.
+
+    Every third frame of a gain-and-light model is at half strength, and at half its lamps.
 
     Frames of a full form must have a size that its graph takes.
     """
     feeds: list[Feed] = []
     for index, frame in enumerate(frames):
         if isinstance(form, FullForm) and form.input == "labels":
-            feeds.append({"labels": _padded(form, frame)[None]})
-            continue
-        if isinstance(form, MapsForm):
+            pixels = _padded(form, frame)
+        elif isinstance(form, MapsForm):
             pixels = pad_and_shrink(frame, form.short_side)[1]
         elif form.short_side is not None:
             size = padded_size(*frame.shape[:2], multiple=form.multiple, short_side=form.short_side)
             pixels = pad_frame(frame, *size)
         else:
             pixels = _padded(form, frame)
-        strength = 0.5 if form.short_side is not None and index % 3 == 2 else 1.0
-        feeds.append({"frame": pixels[None], "strength": np.array([strength], np.float32)})
+        is_half = form.short_side is not None and index % 3 == 2
+        feeds.append(
+            graph_inputs(form, pixels, dict.fromkeys(form.controls, 0.5) if is_half else {})
+        )
     return feeds
 
 

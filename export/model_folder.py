@@ -13,7 +13,13 @@ import onnx
 from torch import nn
 
 from dayshift.export import gain_light_forms, image_forms
-from dayshift.export.core_graph import export_core, input_planes, multiple_of, prepare
+from dayshift.export.core_graph import (
+    GAIN_LIGHT_CONTROLS,
+    export_core,
+    input_planes,
+    multiple_of,
+    prepare,
+)
 from dayshift.export.frames import fit_frames, read_labels, sizes_to_compare
 from dayshift.export.onnx_file import read_segmenter
 from dayshift.export.parity import ParityRow, measure_parity
@@ -111,17 +117,20 @@ def _write_graphs(
 ) -> spec.Forms:
     deployed = prepare(network, checkpoint.record(wanted.direction))
     if isinstance(network, GainLight):
-        short_side = network.config.short_side
+        short_side, stride = network.config.short_side, network.config.stride
         core = export_core(deployed)
         files = {
             name: {"fp32": _write(graph, folder / f"{prefix}fp32.onnx")}
             for name, prefix, graph in (
-                ("full", "", gain_light_forms.full_form(core, short_side)),
-                ("maps", "maps.", gain_light_forms.maps_form(core)),
+                ("full", "", gain_light_forms.full_form(core, stride, short_side)),
+                ("maps", "maps.", gain_light_forms.maps_form(core, stride)),
             )
         }
         return spec.Forms.model_validate(
-            {n: {"files": f, "short_side": short_side} for n, f in files.items()}
+            {
+                name: {"files": made, "short_side": short_side, "controls": GAIN_LIGHT_CONTROLS}
+                for name, made in files.items()
+            }
         )
     size = _fixed_size(network, wanted)
     core = export_core(deployed, size)
@@ -218,6 +227,7 @@ def _describe(
             | ({"norm_statistics": "image"} if record.norm == "batch" else {}),
         ),
         domains=spec.Domains(source=domains[0], target=domains[1]),
+        controls=spec.Controls(lamps=spec.Control() if "lamps" in forms.full.controls else None),
         forms=forms,
         training=spec.Training(
             recipe=f"train/recipes/{recipe['name']}.toml" if recipe else f"imported from {origin}",

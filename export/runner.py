@@ -41,7 +41,7 @@ class Runner(Closing):
 
     def __call__(self, frame: Pixels) -> Pixels:
         """Translate a frame, or label map, at full strength."""
-        return self._plan(frame).translate(frame, 1.0).image
+        return self._plan(frame).translate(frame, {}).image
 
     def precision(self, frame: Pixels) -> Precision:
         """Return what the engine computes in, as it tells it."""
@@ -49,7 +49,7 @@ class Runner(Closing):
 
     def infer_ms(self, frame: Pixels) -> float:
         """Return how long the engine itself takes for a frame once."""
-        return self._plan(frame).translate(frame, 1.0).infer_ms
+        return self._plan(frame).translate(frame, {}).infer_ms
 
     def close(self) -> None:
         """Free the engines."""

@@ -26,7 +26,7 @@ from dayshift.runtime.errors import (
 )
 from dayshift.runtime.image import Pixels, check_labels, check_pixels
 from dayshift.runtime.plan import Translation
-from dayshift.runtime.spec import FormName, ModelSpec, load_spec
+from dayshift.runtime.spec import ControlName, FormName, ModelSpec, load_spec
 
 __all__ = ["Building", "Model", "Translation", "load"]
 
@@ -40,6 +40,7 @@ def load(
     backend: str = "auto",
     precision: str = "auto",
     strength: float | None = None,
+    lamps: float | None = None,
     form: str = "auto",
     size: tuple[int, int] = DEFAULT_SIZE,
     lanes: int = 1,
@@ -57,6 +58,7 @@ def load(
             "onnxruntime:cuda".
         precision: "auto", "fp32", "bf16", "fp16" or "int8".
         strength: How much of the effect, within the model's limits; the model's default when None.
+        lamps: Share of the artificial light that burns, in models that have the control.
         form: "auto", "full" or "maps".
         size: (height, width) of the frames to come. Other sizes work, and compile when they come.
         lanes: How many threads will call the model at a time. One frame has all cores, for the
@@ -77,7 +79,14 @@ def load(
         told = dataclasses.replace(setup, reason="; ".join([*failures, setup.reason]))
         try:
             return Model(
-                folder, spec, told, strength=strength, size=size, lanes=lanes, building=building
+                folder,
+                spec,
+                told,
+                strength=strength,
+                lamps=lamps,
+                size=size,
+                lanes=lanes,
+                building=building,
             )
         except (MissingDependency, BackendError) as error:
             if backend != "auto":
@@ -87,7 +96,7 @@ def load(
 
 
 class Model(Closing):
-    """Translates frames, `lanes` at a time; more threads wait. `strength` may be set from any.
+    """Translates frames, `lanes` at a time; more threads wait. Any may set `strength` and `lamps`.
 
     While TensorRT builds in the background, what the attributes say of the engine is true of the
     one that runs until then; afterwards, of TensorRT's.
@@ -105,6 +114,7 @@ class Model(Closing):
         setup: Setup,
         *,
         strength: float | None = None,
+        lamps: float | None = None,
         size: tuple[int, int] = DEFAULT_SIZE,
         lanes: int = 1,
         building: Building | None = None,
@@ -112,7 +122,12 @@ class Model(Closing):
         self.lanes = lanes
         self.folder = folder
         self.spec = spec
+        self._values: dict[str, float] = {}
         self.strength = spec.controls.strength.default if strength is None else strength
+        if lamps is not None:
+            self.lamps = lamps
+        elif spec.controls.lamps is not None:
+            self.lamps = spec.controls.lamps.default
         self._size = spec.forms.full.size or size
         self._building = building or Building()
         self._swapping = threading.Lock()
@@ -180,18 +195,33 @@ class Model(Closing):
     @property
     def strength(self) -> float:
         """How much of the effect: 0 returns the frame unchanged, 1 is the full effect."""
-        return self._strength
+        return self._values["strength"]
 
     @strength.setter
     def strength(self, value: float) -> None:
-        control = self.spec.controls.strength
+        self._turn("strength", value)
+
+    @property
+    def lamps(self) -> float:
+        """The share of the artificial light that burns; 1 in models without the control."""
+        return self._values.get("lamps", 1.0)
+
+    @lamps.setter
+    def lamps(self, value: float) -> None:
+        self._turn("lamps", value)
+
+    def _turn(self, name: ControlName, value: float) -> None:
+        control = self.spec.controls.strength if name == "strength" else self.spec.controls.lamps
+        if control is None:
+            raise UsageError(f"model {self.name} has no control for lamps: leave it")
         # Written so that NaN fails too.
         if not control.minimum <= value <= control.maximum:
             raise UsageError(
-                f"strength {value} is out of range: "
+                f"{name} {value} is out of range: "
                 f"expected {control.minimum:g} to {control.maximum:g}"
             )
-        self._strength = float(value)
+        # A new dict: a frame that is on its way keeps the values that it began with.
+        self._values = {**self._values, name: float(value)}
 
     def __call__(self, frame: Pixels) -> Pixels:
         """Translate a uint8 BGR frame (H, W, 3); the image has its shape and is the caller's."""
@@ -211,7 +241,7 @@ class Model(Closing):
         height, width = pixels.shape[:2]
         if self._failure is not None:
             raise self._failure
-        return self._engines.lanes_of(height, width).translate(pixels, self._strength)
+        return self._engines.lanes_of(height, width).translate(pixels, self._values)
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
         """Compile for a frame size and run it, so that the first frame is as fast as the rest."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Protocol
@@ -30,6 +30,9 @@ from dayshift.runtime.spec import FullForm, MapsForm
 
 OpenGraph = Callable[[Shapes], Backend]
 
+# What the user has set, by the name of the graph's input; those that are not there are 1.
+ControlValues = Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Translation:
@@ -46,7 +49,7 @@ class Plan(Protocol):
 
     backend: Backend
 
-    def translate(self, frame: Pixels, strength: float) -> Translation:
+    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
         """Translate a frame of the plan's size."""
         ...
 
@@ -64,16 +67,16 @@ class FullPlan:
 
     def __init__(self, form: FullForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
         self._padded = _graph_size(form, size)
-        self._inputs = _label_inputs if form.input == "labels" else _inputs
+        self._form = form
         blank = _blank(form, self._padded)
         self.backend = _open_checked(open_graph, blank, (1, *self._padded, 3), ("image",))
 
-    def translate(self, frame: Pixels, strength: float) -> Translation:
+    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
         """Translate a frame, or label map, of the plan's size."""
         start = time.perf_counter()
         padded = pad_frame(frame, *self._padded)
         padded_at = time.perf_counter()
-        outputs = self.backend.infer(self._inputs(padded, strength))
+        outputs = self.backend.infer(graph_inputs(self._form, padded, controls))
         inferred_at = time.perf_counter()
         image = crop(outputs["image"][0], *frame.shape[:2]).copy()
         return _timed(image, start, padded_at, inferred_at)
@@ -92,17 +95,18 @@ class MapsPlan:
         self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
         self._factor = shrink_factor(*self._padded, form.short_side)
         small = (self._padded[0] // self._factor, self._padded[1] // self._factor, 3)
-        blank = _inputs(np.zeros(small, np.uint8), 1.0)
+        self._form = form
+        blank = graph_inputs(form, np.zeros(small, np.uint8))
         self.backend = _open_checked(open_graph, blank, (1, *small), ("gain", "light"))
         self._size = size
         self._apply = MapApplier(*size, self._factor)
 
-    def translate(self, frame: Pixels, strength: float) -> Translation:
+    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
         """Translate a frame of the plan's size."""
         start = time.perf_counter()
         small = shrink(pad_frame(frame, *self._padded), self._factor)
         shrunk_at = time.perf_counter()
-        maps = self.backend.infer(_inputs(small, strength))
+        maps = self.backend.infer(graph_inputs(self._form, small, controls))
         inferred_at = time.perf_counter()
         # The frame is not padded here: of the enlarged maps only what it covers is used.
         image = self._apply(frame, maps["gain"][0], maps["light"][0])
@@ -131,11 +135,11 @@ class Lanes:
         for lane in (plan, *(plan.fork() for _ in range(count - 1))):
             self._free.put(lane)
 
-    def translate(self, frame: Pixels, strength: float) -> Translation:
+    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
         """Translate a frame of the plans' size, as soon as a plan is free."""
         plan = self._free.get()
         try:
-            return plan.translate(frame, strength)
+            return plan.translate(frame, controls)
         finally:
             self._free.put(plan)
 
@@ -158,9 +162,8 @@ def full_shapes(form: FullForm, size: tuple[int, int]) -> Shapes:
 
 def _blank(form: FullForm, padded: tuple[int, int]) -> dict[str, Array]:
     """Return inputs without content, of what the form reads."""
-    if form.input == "labels":
-        return _label_inputs(np.zeros(padded, np.uint8), 1.0)
-    return _inputs(np.zeros((*padded, 3), np.uint8), 1.0)
+    channels = () if form.input == "labels" else (3,)
+    return graph_inputs(form, np.zeros((*padded, *channels), np.uint8))
 
 
 def _graph_size(form: FullForm, size: tuple[int, int]) -> tuple[int, int]:
@@ -201,12 +204,17 @@ def _open_checked(
     return backend
 
 
-def _inputs(frame: Pixels, strength: float) -> dict[str, Array]:
-    return {"frame": frame[None], "strength": np.array([strength], np.float32)}
-
-
-def _label_inputs(labels: Pixels, _strength: float) -> dict[str, Array]:
-    return {"labels": labels[None]}
+def graph_inputs(
+    form: FullForm | MapsForm, pixels: Pixels, controls: ControlValues | None = None
+) -> dict[str, Array]:
+    """Return what a form's graph reads for a frame, or label map, of the graph's own size."""
+    if isinstance(form, FullForm) and form.input == "labels":
+        return {"labels": pixels[None]}
+    values = controls or {}
+    inputs: dict[str, Array] = {"frame": pixels[None]}
+    for name in form.controls:
+        inputs[name] = np.array([values.get(name, 1.0)], np.float32)
+    return inputs
 
 
 def _timed(image: Pixels, start: float, prepared_at: float, inferred_at: float) -> Translation:

@@ -32,6 +32,7 @@ _MOST_PIXELS = 1 << 26  # of a graph of one size: twice 8K video
 
 FilePrecision = Literal["fp32", "fp16", "int8"]
 FormName = Literal["full", "maps"]
+ControlName = Literal["strength", "lamps"]
 
 # No separators, no leading dot: a name from a downloaded model.json cannot leave its folder.
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
@@ -58,6 +59,7 @@ class _Form(_Part):
     files: Annotated[dict[FilePrecision, GraphFile], Field(min_length=1)]
     multiple: Multiple = 1
     short_side: Side | None = None
+    controls: tuple[ControlName, ...] = ("strength",)
 
     @model_validator(mode="after")
     def _check_multiple(self) -> _Form:
@@ -78,7 +80,7 @@ class FullForm(_Form):
     padded, larger ones refused.
 
     With input "labels" the graph reads a label map instead of a frame, uint8 (1, H, W) of label
-    numbers below `label_count`, and has no strength: there is nothing to return unchanged.
+    numbers below `label_count`, and no controls: there is nothing to return unchanged.
     """
 
     size: tuple[Side, Side] | None = None
@@ -150,9 +152,14 @@ class Control(_Part):
 
 
 class Controls(_Part):
-    """The user's controls; strength 0 returns the input unchanged."""
+    """The user's controls.
+
+    Strength 0 returns the input unchanged; lamps, where a model has it, is the share of the
+    artificial light that burns.
+    """
 
     strength: Control = Control()
+    lamps: Control | None = None
 
 
 class Quality(BaseModel):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dayshift.runtime import image as pixels
 from dayshift.runtime.errors import UsageError
 from dayshift.train.data.images import to_image, to_tensor
-from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
+from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.gain_light_image import GainLightImage
 from dayshift.train.networks.spade import SpadeGenerator
 
@@ -56,7 +56,7 @@ class TorchTranslator:
 
 def _relight(network: GainLight, frame: pixels.Pixels, strength: float) -> pixels.Pixels:
     padded, small = pixels.pad_and_shrink(frame, network.config.short_side)
-    maps = predict_maps(network, _to_unit_range(small), torch.tensor([strength]))
+    maps = network.maps(_to_unit_range(small), torch.tensor([strength]))
     return to_image(apply_gain_light(_to_unit_range(padded), *maps)[0] * 2 - 1)
 
 

@@ -24,7 +24,8 @@ def synth(
         typer.Option(
             "--times",
             metavar="HOURS",
-            help="day, golden, dusk, blue, night, or numbers from 0 (day) to 1 (night).",
+            help="day, golden, dusk, blue, night, or numbers from 0 (day) to 1 (night); "
+            "night@0.3 burns three tenths of the lamps.",
         ),
     ] = "day,golden,dusk,blue,night",
     sequence: Annotated[
@@ -78,7 +79,7 @@ def synth(
         "scenes": count,
         "made": made,
         "pictures": made * sequence * len(plan.times),
-        "times": plan.times,
+        "times": {name: hour.t for name, hour in plan.times.items()},
         "size": size,
     }
     rows = [("folder", str(out)), ("scenes", f"{count}, of them {made} new"),

@@ -1,10 +1,10 @@
-"""Aligned sets for `methods.relight`: rendered triples, and days and nights of fixed cameras."""
+"""Aligned sets for `methods.relight`: rendered scenes, and days and nights of fixed cameras."""
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,22 +13,37 @@ from dayshift.train.data.images import DataError, list_images, read_image
 
 
 @dataclass(frozen=True)
-class Triples:
-    """The same scene and camera by day, dusk and night, pixel-exact: lists of equal length."""
+class Rendering:
+    """One scene and camera at several hours, pixel-exact.
 
-    day: list[Pixels]
-    dusk: list[Pixels]
-    night: list[Pixels]
+    Attributes:
+        day: uint8 BGR (H, W, 3).
+        others: By the hour's name, shaped like `day`; not every scene has every hour.
+    """
 
-    @classmethod
-    def load(cls, root: Path, split: str = "train") -> Triples:
-        """Read `root`/{day,dusk,night}/`split`; names that lack one of the three are left out."""
-        folders = [root / time / split for time in ("day", "dusk", "night")]
-        names = set.intersection(*({p.name for p in list_images([f])} for f in folders))
-        if not names:
-            raise DataError(f"no image name is in all of {', '.join(map(str, folders))}")
-        day, dusk, night = ([read_image(f / n) for n in sorted(names)] for f in folders)
-        return cls(day, dusk, night)
+    day: Pixels
+    others: dict[str, Pixels]
+
+
+def load_renderings(root: Path, hours: Iterable[str], split: str = "train") -> list[Rendering]:
+    """Read `root`/day/`split` and what there is of `root`/HOUR/`split` for the same names.
+
+    Raises:
+        DataError: No scene has a day and one of the hours.
+    """
+    folders = {hour: root / hour / split for hour in hours}
+    scenes = []
+    for path in list_images([root / "day" / split]):
+        found = {hour: folder / path.name for hour, folder in folders.items()}
+        others = {hour: read_image(file) for hour, file in found.items() if file.exists()}
+        if others:
+            scenes.append(Rendering(read_image(path), others))
+    if not scenes:
+        raise DataError(
+            f"no image of {root / 'day' / split} is in one of "
+            f"{', '.join(map(str, folders.values()))}"
+        )
+    return scenes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dayshift.runtime.image import Pixels, shrink_factor
 from dayshift.train.data import Dataset, Sample, augment
 from dayshift.train.data.images import to_image, to_tensor
 from dayshift.train.loop.job import Translators
-from dayshift.train.networks.gain_light import GainLight, apply_gain_light, predict_maps
+from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.spade import SpadeGenerator, label_planes
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def relight(network: GainLight, x: Tensor, strength: float = 1.0) -> Tensor:
     height, width = x.shape[-2:]
     factor = shrink_factor(height, width, network.config.short_side)
     small = torch.nn.functional.avg_pool2d(frame, factor)
-    maps = predict_maps(network, small, x.new_full((len(x),), strength))
+    maps = network.maps(small, x.new_full((len(x),), strength))
     return apply_gain_light(frame, *maps) * 2 - 1
 
 
@@ -90,7 +90,10 @@ class RelightSheet:
 
     def __init__(self, pictures: RelightData) -> None:
         rng = np.random.default_rng(0)
-        groups = [*pictures.days, pictures.triples.day]
+        groups = [
+            *([photo.day for photo in source] for source in pictures.days),
+            [scene.day for scene in pictures.renderings],
+        ]
         self._frames = [augment.random_crop([g[len(g) // 2]], _SIZE, rng)[0] for g in groups]
 
     def __call__(self, translators: Translators) -> Pixels:

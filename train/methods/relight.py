@@ -9,9 +9,12 @@ population:
 * paired: day and night of one fixed camera, aligned but for traffic, the night regraded to night's
   exposure; some are asked for dusk, halfway between the two in stops. L1 between averages of 4x4
   pixels, where moved cars weigh little.
-* photos: days without a partner. A discriminator compares all real translations with real nights.
+* photos: days without a partner, held coarsely to what `data.relit` makes of them. A discriminator
+  compares all real translations to night with real nights.
 
-An edge-aware smoothness of the gain on all of them keeps structure.
+An edge-aware smoothness of the gain on all of them keeps structure. The photos are seen a second
+time, moved a little and with another noise: their maps must move along and else stay, which is what
+a video's next frame asks for.
 """
 
 from __future__ import annotations
@@ -28,24 +31,25 @@ from dayshift.train.networks.gain_light import (
     GainLight,
     GainLightConfig,
     apply_gain_light,
-    predict_maps,
 )
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
-_PAIRED_POOL = 4
+_PAIRED_POOL = 4  # cars have moved
+_PHOTO_POOL = 2
 
 
 class RelightNetworks(Section):
     """Generator, see `networks.gain_light.GainLightConfig`, and the discriminators' width."""
 
-    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 48, 96)
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 64, 96)
     blocks: PositiveInt = 4
-    short_side: PositiveInt = 180
+    short_side: PositiveInt = 240
+    fold: PositiveInt = 4
     discriminator_width: PositiveInt = 32
 
     def generator(self) -> GainLightConfig:
         """Return the generator's part."""
-        return GainLightConfig(self.channels, self.blocks, self.short_side)
+        return GainLightConfig(self.channels, self.blocks, self.short_side, self.fold)
 
 
 class RelightWeights(Section):
@@ -55,9 +59,11 @@ class RelightWeights(Section):
     rendered_gradient: NonNegativeFloat = 20.0
     rendered_gan: NonNegativeFloat = 1.0
     paired_l1: NonNegativeFloat = 30.0
-    photo_gan: NonNegativeFloat = 0.3
+    photo_gan: NonNegativeFloat = 0.5
     smoothness: NonNegativeFloat = 0.3
-    photo_light: NonNegativeFloat = 1.0
+    photo_coarse: NonNegativeFloat = 20.0
+    photo_light: NonNegativeFloat = 0.3
+    consistency: NonNegativeFloat = 10.0
 
 
 class RelightConfig(Section):
@@ -124,7 +130,7 @@ class Relight:
         """
         # Batch norm fixed for the last part: what is trained then is what runs after folding.
         self.generator.train(step / self.config.steps < self.config.freeze_norm_at)
-        gain, light = predict_maps(self.generator, batch["small"], batch["strength"])
+        gain, light = self.generator.maps(batch["small"], batch["strength"], batch["lamps"])
         fake = apply_gain_light(batch["frame"], gain.float(), light.float())
         adversarial = step >= self.config.supervised_steps
         terms: dict[str, Tensor] = {}
@@ -146,7 +152,7 @@ class Relight:
     def _generator_terms(
         self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor], adversarial: bool
     ) -> dict[str, Tensor]:
-        weights, n, m = self.config.weights, _rendered(batch), len(batch["target"])
+        weights, n, m = self.config.weights, _rendered(batch), _aligned(batch)
         gain, light = maps
         pool = _PAIRED_POOL
         terms = {
@@ -156,8 +162,13 @@ class Relight:
             "paired_l1": weights.paired_l1
             * losses.night_l1(
                 functional.avg_pool2d(fake[n:m], pool),
-                functional.avg_pool2d(batch["target"][n:], pool),
+                functional.avg_pool2d(batch["target"][n:m], pool),
                 functional.avg_pool2d(batch["weight"], pool),
+            ),
+            "photo_coarse": weights.photo_coarse
+            * losses.night_l1(
+                functional.avg_pool2d(fake[m:], _PHOTO_POOL),
+                functional.avg_pool2d(batch["target"][m:], _PHOTO_POOL),
             ),
             "smoothness": weights.smoothness * losses.edge_aware_smoothness(gain, batch["small"]),
         }
@@ -166,9 +177,26 @@ class Relight:
             terms["photo_light"] = weights.photo_light * light[n:].mean()
             rendered = self.d_rendered(_judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
             photos = self.d_photos(_judged(_nights_of(batch, fake)))
+            terms["consistency"] = weights.consistency * self._inconsistency(batch, maps)
             terms["rendered_gan"] = weights.rendered_gan * losses.hinge_generator(rendered.float())
             terms["photo_gan"] = weights.photo_gan * losses.hinge_generator(photos.float())
         return terms
+
+    def _inconsistency(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Return how much the maps of the photos change when camera and noise do a little."""
+        n = _aligned(batch)
+        small = batch["small"][n:]
+        grid = _small_motions(small)
+        moved = functional.grid_sample(small, grid, padding_mode="border", align_corners=False)
+        noisy = moved + torch.randn_like(moved) * 0.015
+        again = self.generator.maps(noisy.clamp(0, 1), batch["strength"][n:], batch["lamps"][n:])
+        inside = (..., slice(8, -8), slice(8, -8))
+        differences = [
+            functional.grid_sample(before[n:].float(), grid, align_corners=False)[inside].sqrt()
+            - after.float()[inside].sqrt()
+            for before, after in zip(maps, again, strict=True)
+        ]
+        return torch.stack([difference.abs().mean() for difference in differences]).sum()
 
     def _discriminator_loss(self, batch: Batch, fake: Tensor) -> Tensor:
         n = _rendered(batch)
@@ -183,8 +211,23 @@ class Relight:
 
 
 def _rendered(batch: Batch) -> int:
-    """Return how many samples, the first ones, are rendered: those with a target and no weight."""
-    return len(batch["target"]) - len(batch["weight"])
+    """Return how many samples, the first ones, are rendered."""
+    return len(batch["target"]) - len(batch["nights"])
+
+
+def _aligned(batch: Batch) -> int:
+    """Return how many samples, the first ones, are rendered or paired; the rest are photos."""
+    return _rendered(batch) + len(batch["weight"])
+
+
+def _small_motions(images: Tensor) -> Tensor:
+    """Return a sampling grid for each image: up to 2 % of its size aside, up to 2 % larger."""
+    n = len(images)
+    draw = torch.rand(n, 3, device=images.device) * 2 - 1
+    motion = torch.zeros(n, 2, 3, device=images.device)
+    motion[:, 0, 0] = motion[:, 1, 1] = 1 - 0.02 * draw[:, 0].abs()
+    motion[:, :, 2] = 0.04 * draw[:, 1:]  # half the image is 1 in these units
+    return functional.affine_grid(motion, list(images.shape), align_corners=False)
 
 
 def _nights_of(batch: Batch, fake: Tensor) -> Tensor:

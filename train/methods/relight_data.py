@@ -5,7 +5,8 @@
 | frame | float32 (N, 3, H, W) | RGB in [0, 1]; in the order rendered, paired, photos |
 | small | float32 (N, 3, h, w) | the frame as the branch sees it |
 | strength | float32 (N,) | 1 is night, 0.5 dusk |
-| target | float32 (rendered + paired, 3, H, W) | what the frame should become |
+| lamps | float32 (N,) | share of the artificial light that burns |
+| target | float32 (N, 3, H, W) | what the frame should become; of photos only coarsely |
 | weight | float32 (paired, 1, H, W) | 0 on captions burnt into the pictures |
 | nights | float32 (paired + photos, 3, H, W) | real nights for the discriminator |
 """
@@ -25,7 +26,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from dayshift.runtime.image import Pixels
-from dayshift.train.data import augment, cameras
+from dayshift.train.data import augment, cameras, relit
 from dayshift.train.data.images import list_images, read_image, resize
 from dayshift.train.methods.base import Batch, Section
 
@@ -38,7 +39,9 @@ class RelightDataSection(Section):
     """Where the pictures are, relative to the data folder, and what a batch is made of.
 
     Attributes:
-        triples: folder with {day,dusk,night}/train.
+        rendered: folders with day/train and some of the hours' HOUR/train.
+        hours: the strength and the lamps that lead to each hour of a rendered scene.
+        night_share: of the rendered samples that have a night; the others share the rest.
         photos: name pattern of the unpaired photos.
         tiers: of the pairs.
         regrade: range of the power that takes back a camera's exposure where it shot night as
@@ -47,7 +50,9 @@ class RelightDataSection(Section):
     """
 
     layout: Literal["relight"] = "relight"
-    triples: str = "synth"
+    rendered: tuple[str, ...] = ("synth",)
+    hours: dict[str, tuple[float, float]] = Field(default={"dusk": (0.5, 1.0), "night": (1.0, 1.0)})
+    night_share: float = Field(default=0.6, ge=0, le=1)
     pairs: str = "paired/pairs_train.csv"
     days: str = "day/train"
     nights: str = "night/train"
@@ -55,9 +60,9 @@ class RelightDataSection(Section):
     tiers: tuple[str, ...] = ("A",)
     regrade: tuple[float, float] = (2.2, 2.8)
     licence: str = ""
-    rendered: PositiveInt = 3
-    paired: PositiveInt = 2
-    unpaired: PositiveInt = 2
+    rendered_count: PositiveInt = 3
+    paired_count: PositiveInt = 2
+    photo_count: PositiveInt = 2
     height: PositiveInt = 256
     width: PositiveInt = 320
     shrink: float = Field(default=1.6, gt=1)
@@ -74,19 +79,24 @@ class RelightData:
             DataError: A folder or picture is missing.
         """
         self.section, self._seed = section, seed
-        self.triples = cameras.Triples.load(root / section.triples)
+        self.renderings = [
+            scene
+            for folder in section.rendered
+            for scene in cameras.load_renderings(root / folder, section.hours)
+        ]
         self.pairs = cameras.Pairs.load(root / section.pairs, root, section.tiers)
-        self.days = _by_source(list_images([root / section.days], section.photos))
+        days = _by_source(list_images([root / section.days], section.photos))
+        self.days = [relit.relight_all(source) for source in days]
         self.nights = _by_source(list_images([root / section.nights], section.photos))
 
     @property
     def images_per_batch(self) -> int:
         """Return the samples of a batch."""
-        return self.section.rendered + self.section.paired + self.section.unpaired
+        return self.section.rendered_count + self.section.paired_count + self.section.photo_count
 
     def batches_per_epoch(self, world: int) -> int:
         """Return how many batches see as many photos as there are."""
-        return max(1, sum(map(len, self.days)) // (self.section.unpaired * world))
+        return max(1, sum(map(len, self.days)) // (self.section.photo_count * world))
 
     def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield batches without end, each made while the one before is trained on."""
@@ -101,7 +111,7 @@ class RelightData:
     def facts(self) -> dict[str, Any]:
         """Return how many pictures of each kind there are."""
         return {
-            "triples": len(self.triples.day),
+            "renderings": len(self.renderings),
             "scenes": len(self.pairs.scenes),
             "days": sum(map(len, self.days)),
             "nights": sum(map(len, self.nights)),
@@ -111,33 +121,37 @@ class RelightData:
         """Return a batch; it depends on the seed and its number alone."""
         rng = np.random.default_rng((self._seed, number))
         sizes = self.section
-        samples = [self._rendered(rng) for _ in range(sizes.rendered)]
-        paired = [self._paired(rng) for _ in range(sizes.paired)]
-        photos = [self._photo(rng) for _ in range(sizes.unpaired)]
-        frames = [s[0] for s in samples] + [s[0] for s in paired] + photos
-        strengths = [s[2] for s in samples] + [s[2] for s in paired] + [1.0] * sizes.unpaired
+        samples = [self._rendered(rng) for _ in range(sizes.rendered_count)]
+        paired = [self._paired(rng) for _ in range(sizes.paired_count)]
+        photos = [self._photo(rng) for _ in range(sizes.photo_count)]
+        drawn = [s[:3] for s in samples] + [s[:3] for s in paired] + photos
+        frames = [frame for frame, _, _ in drawn]
+        lamps = [s[3] for s in samples] + [1.0] * (len(frames) - len(samples))
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
         return {
             "frame": _to_tensor(frames),
             "small": _to_tensor([resize(f, small_size) for f in frames]),
-            "strength": torch.tensor(strengths),
-            "target": _to_tensor([s[1] for s in samples] + [s[1] for s in paired]),
+            "strength": torch.tensor([strength for _, _, strength in drawn]),
+            "lamps": torch.tensor(lamps),
+            "target": _to_tensor([target for _, target, _ in drawn]),
             "weight": torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
-            "nights": _to_tensor([self._night(rng) for _ in range(sizes.paired + sizes.unpaired)]),
+            "nights": _to_tensor([self._night(rng) for _ in frames[sizes.rendered_count :]]),
         }
 
     @property
     def _size(self) -> tuple[int, int]:
         return self.section.height, self.section.width
 
-    def _rendered(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float]:
-        index = int(rng.integers(len(self.triples.day)))
-        is_dusk = rng.random() < self.section.dusk_share
-        target = (self.triples.dusk if is_dusk else self.triples.night)[index]
-        images = augment.random_crop([self.triples.day[index], target], self._size, rng)
+    def _rendered(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, float]:
+        scene = self.renderings[int(rng.integers(len(self.renderings)))]
+        hours = [hour for hour in scene.others if hour != "night"]
+        if not hours or ("night" in scene.others and rng.random() < self.section.night_share):
+            hours = ["night"]
+        hour = hours[int(rng.integers(len(hours)))]
+        images = augment.random_crop([scene.day, scene.others[hour]], self._size, rng)
         if rng.random() < 0.5:
-            images = augment.add_texture(images, self._photo(rng), rng)
-        return augment.vary_camera(images[0], rng), images[1], 0.5 if is_dusk else 1.0
+            images = augment.add_texture(images, self._photo(rng)[0], rng)
+        return augment.vary_camera(images[0], rng), images[1], *self.section.hours[hour]
 
     def _paired(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, Mask]:
         days, nights = self.pairs.scenes[int(rng.integers(len(self.pairs.scenes)))]
@@ -155,10 +169,13 @@ class RelightData:
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
         return augment.darken_exposure(night, self.section.regrade, rng)
 
-    def _photo(self, rng: np.random.Generator) -> Pixels:
+    def _photo(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float]:
         source = self.days[int(rng.integers(len(self.days)))]
-        image = augment.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
-        return augment.vary_camera(image, rng)
+        photo = source[int(rng.integers(len(source)))]
+        is_dusk = rng.random() < self.section.dusk_share
+        target = photo.dusk if is_dusk else photo.night
+        day, target = augment.random_crop([photo.day, target], self._size, rng)
+        return augment.vary_camera(day, rng), target, 0.5 if is_dusk else 1.0
 
     def _night(self, rng: np.random.Generator) -> Pixels:
         source = self.nights[int(rng.integers(len(self.nights)))]

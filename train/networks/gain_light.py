@@ -2,20 +2,19 @@
 
     image = gain * frame + light
 
-The branch sees the frame shrunk to 144 to 180 pixels on its short side, and predicts two maps of
+The branch sees the frame shrunk to `short_side` pixels on its short side, and predicts two maps of
 its size: *gain* in [0, 1], how far the scene's illumination falls, and *light* in [0, 1], what
 lamps, windows and sky add. Enlarged and applied to the full frame they keep the camera's own
 detail, which therefore cannot flicker or smear (bilateral guided upsampling, Chen et al. 2016, and
 HDRNet, Gharbi et al. 2017, apply affine colour transforms the same way).
 
 Everything in it is cheap on an edge engine: plain 3x3 convolutions, batch norm that folds, zero
-padding, nearest upsampling, a space-to-depth stem and a depth-to-space head. No reflection padding,
-no transposed convolution.
+padding, nearest upsampling, a space-to-depth stem and a depth-to-space head, so that no convolution
+runs at the small frame's own resolution. No reflection padding, no transposed convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,61 +22,100 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BORDER = 8  # pixels the small frame is extended by on each side before the branch sees it
-STRIDE = 8  # height and width of the branch's input must be multiples of this
 
 
 @dataclass(frozen=True)
 class GainLightConfig:
-    """Channels at 1/2, 1/4 and 1/8 of the branch's input, and residual blocks at 1/8."""
+    """Widths of the three levels, residual blocks at the coarsest, and how fine the maps are.
 
-    channels: tuple[int, int, int] = (24, 48, 96)
+    Attributes:
+        channels: at 1/fold, 1/(2 fold) and 1/(4 fold) of the small frame.
+        blocks: at the last of these.
+        short_side: pixels of the frame's short side that the branch is trained to see.
+        fold: the stem makes blocks of fold x fold pixels channels, the heads undo that.
+    """
+
+    channels: tuple[int, int, int] = (32, 64, 96)
     blocks: int = 4
-    short_side: int = 180  # pixels of the frame's short side that the branch is trained to see
+    short_side: int = 240
+    fold: int = 4
+
+    @property
+    def stride(self) -> int:
+        """Return what height and width of the branch's input must be multiples of."""
+        return 4 * self.fold
 
 
 class GainLight(nn.Module):
-    """Predict gain and light maps for a small frame, at a given strength."""
+    """Predict gain and light maps for a small frame, at a given strength and amount of lamps."""
 
     def __init__(self, config: GainLightConfig | None = None) -> None:
         super().__init__()
         self.config = config or GainLightConfig()
-        half, quarter, eighth = self.config.channels
-        self.stem = _conv(12, half)  # 12 = RGB after space-to-depth by 2
-        self.encode_quarter = nn.Sequential(_conv(half, quarter, stride=2), _conv(quarter, quarter))
-        self.encode_eighth = _conv(quarter, eighth, stride=2)
-        # What a unit of strength adds to each channel at 1/8: dusk is learned, it is no cross-fade.
-        self.strength = nn.Linear(1, eighth, bias=False)
-        self.body = nn.Sequential(*(ResidualBlock(eighth) for _ in range(self.config.blocks)))
-        self.decode_quarter = _conv(eighth, quarter)
-        self.refine_quarter = _conv(quarter, quarter)
-        self.decode_half = _conv(quarter, half)
-        self.refine_half = _conv(half, half)
-        # 12 = 3 maps before depth-to-space by 2.
-        self.dimming = nn.Conv2d(half, 12, 3, padding=1)
-        self.lamps = nn.Conv2d(half, 12, 3, padding=1)
+        fine, middle, coarse = self.config.channels
+        planes = 3 * self.config.fold**2  # RGB after space-to-depth
+        self.stem = _conv(planes, fine)
+        self.encode_middle = nn.Sequential(_conv(fine, middle, stride=2), _conv(middle, middle))
+        self.encode_coarse = _conv(middle, coarse, stride=2)
+        # What a unit of strength, and a unit of lamps at that strength, add to each channel: dusk
+        # is learned, it is no cross-fade.
+        self.controls = nn.Linear(2, coarse, bias=False)
+        self.body = nn.Sequential(*(ResidualBlock(coarse) for _ in range(self.config.blocks)))
+        self.decode_middle = _conv(coarse, middle)
+        self.refine_middle = _conv(middle, middle)
+        self.decode_fine = _conv(middle, fine)
+        self.refine_fine = _conv(fine, fine)
+        self.dimming = nn.Conv2d(fine, planes, 3, padding=1)
+        self.lamps = nn.Conv2d(fine, planes, 3, padding=1)
         self._start_near_identity()
 
-    def forward(self, frame: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
         """Return gain and light, each (N, 3, H, W) RGB in [0, 1].
 
         Args:
-            frame: small frame, (N, 3, H, W) RGB in [0, 1]; H and W multiples of 8.
+            frame: small frame, (N, 3, H, W) RGB in [0, 1]; H and W multiples of `config.stride`.
             strength: (N,) in [0, 1]. At 0 the gain is exactly 1 and the light exactly 0.
+            lamps: (N,) in [0, 1], the share of the artificial light that burns.
         """
+        fold = self.config.fold
         level = strength.reshape(-1, 1, 1, 1)
-        half = self.stem(functional.pixel_unshuffle(frame, 2))
-        quarter = self.encode_quarter(half)
-        x = self.encode_eighth(quarter)  # (N, C, H/8, W/8)
-        offset = self.strength(strength[:, None].to(self.strength.weight.dtype))
-        x = self.body(x + offset[:, :, None, None])
-        x = self.refine_quarter(_double(self.decode_quarter(x)) + quarter)
-        x = self.refine_half(_double(self.decode_half(x)) + half)
+        fine, middle, coarse = self.encode(frame, strength, lamps)
+        x = self.body(coarse)
+        x = self.refine_middle(_double(self.decode_middle(x)) + middle)
+        x = self.refine_fine(_double(self.decode_fine(x)) + fine)
         # Dimming falls by equal stops for equal turns of strength; at 0, exp(0) is exactly 1.
         # Not sigmoid(z) ** level, the same function: a power costs engines as much as the rest.
         gain = torch.exp(-level * functional.softplus(-self.dimming(x).float()))
         light = level * torch.sigmoid(self.lamps(x).float())
         # Depth-to-space last, when the values are final: engines fuse what comes before it.
-        return functional.pixel_shuffle(gain, 2), functional.pixel_shuffle(light, 2)
+        return functional.pixel_shuffle(gain, fold), functional.pixel_shuffle(light, fold)
+
+    def maps(
+        self, small: Tensor, strength: Tensor, lamps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return gain and light, each (N, 3, h, w), for a small frame of any size.
+
+        Args:
+            small: (N, 3, h, w) RGB in [0, 1].
+            strength: (N,) in [0, 1].
+            lamps: (N,) in [0, 1]; all of them burn when None.
+        """
+        h, w = small.shape[-2:]
+        lamps = torch.ones_like(strength) if lamps is None else lamps
+        extended = extend(small, self.config.stride)
+        gain, light = GainLight.forward(self, extended, strength, lamps)
+        inside = (..., slice(BORDER, BORDER + h), slice(BORDER, BORDER + w))
+        return gain[inside], light[inside]
+
+    def encode(
+        self, extended: Tensor, strength: Tensor, lamps: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the features of the three levels, fine to coarse, the coarse ones controlled."""
+        fine = self.stem(functional.pixel_unshuffle(extended, self.config.fold))
+        middle = self.encode_middle(fine)
+        controls = torch.stack([strength, strength * lamps], dim=1)
+        offset = self.controls(controls.to(self.controls.weight.dtype))
+        return fine, middle, self.encode_coarse(middle) + offset[:, :, None, None]
 
     def _start_near_identity(self) -> None:
         """Begin at gain 0.9 and light 0.02: the first gradients see a picture and not noise."""
@@ -102,29 +140,15 @@ class ResidualBlock(nn.Module):
         return functional.relu(x + self.second(self.first(x)))
 
 
-def predict_maps(
-    network: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], small: Tensor, strength: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return gain and light for a small frame of any size.
+def extend(small: Tensor, stride: int) -> Tensor:
+    """Return a small frame (N, 3, h, w) as the branch sees it.
 
-    The frame's edge is repeated outwards by `BORDER`, and at the bottom and right up to a multiple
-    of `STRIDE`; the maps are cropped back. Zero padding would otherwise show as a frame around the
-    picture.
-
-    Args:
-        network: the branch, a GainLight.
-        small: (N, 3, h, w) RGB in [0, 1].
-        strength: (N,) in [0, 1].
-
-    Returns:
-        gain and light, each (N, 3, h, w).
+    Its edge is repeated outwards by `BORDER`, and at the bottom and right up to a multiple of the
+    stride. Zero padding would otherwise show as a frame around the picture.
     """
     h, w = small.shape[-2:]
-    right, bottom = BORDER + -w % STRIDE, BORDER + -h % STRIDE
-    extended = functional.pad(small, (BORDER, right, BORDER, bottom), mode="replicate")
-    gain, light = network(extended, strength)
-    inside = (..., slice(BORDER, BORDER + h), slice(BORDER, BORDER + w))
-    return gain[inside], light[inside]
+    right, bottom = (BORDER + -(side + 2 * BORDER) % stride for side in (w, h))
+    return functional.pad(small, (BORDER, right, BORDER, bottom), mode="replicate")
 
 
 def apply_gain_light(frame: Tensor, gain: Tensor, light: Tensor) -> Tensor:

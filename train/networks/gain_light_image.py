@@ -16,7 +16,7 @@ from dayshift.train.networks.gain_light import (
     GainLight,
     GainLightConfig,
     apply_gain_light,
-    predict_maps,
+    extend,
 )
 
 
@@ -44,32 +44,22 @@ class GainLightImage(GainLight):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # an image generator's call
         """Return images of the size of `x`, (N, 3, H, W) RGB in [-1, 1]."""
         frame = (x + 1) / 2
-        maps = predict_maps(super().forward, self._small(frame), x.new_ones(x.shape[0]))
+        maps = self.maps(self._small(frame), x.new_ones(x.shape[0]))
         return apply_gain_light(frame, *maps) * 2 - 1
 
     def features(self, x: Tensor, layers: Iterable[int]) -> list[Tensor]:
-        """Return features at 1/2 (0), 1/4 (1) and 1/8 (2) of the branch's input, then its blocks'.
+        """Return features of the three levels, fine (0) to coarse (2), then those of the blocks.
 
         Args:
             x: (N, 3, H, W) RGB in [-1, 1].
             layers: which of them, in rising order.
         """
-        found: list[Tensor] = []
-
-        def record(extended: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
-            half = self.stem(functional.pixel_unshuffle(extended, 2))
-            quarter = self.encode_quarter(half)
-            eighth = self.encode_eighth(quarter)
-            stages = [half, quarter, eighth]
-            deep = eighth + self.strength(strength[:, None])[:, :, None, None]
-            for block in self.body:
-                deep = block(deep)
-                stages.append(deep)
-            found.extend(stages[layer] for layer in layers)
-            return extended, extended
-
-        predict_maps(record, self._small((x + 1) / 2), x.new_ones(x.shape[0]))
-        return found
+        full = x.new_ones(x.shape[0])
+        extended = extend(self._small((x + 1) / 2), self.config.stride)
+        stages = list(self.encode(extended, full, full))
+        for block in self.body:
+            stages.append(block(stages[-1]))
+        return [stages[layer] for layer in layers]
 
     def _small(self, frame: Tensor) -> Tensor:
         size = [max(1, round(side / self.shrink)) for side in frame.shape[-2:]]

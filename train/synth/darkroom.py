@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.image import Pixels
-from dayshift.train.synth.light import illumination, sky_name
+from dayshift.train.synth.light import Hour, illumination, sky_name
 from dayshift.train.synth.plan import CameraPlan, ScenePlan, dice
 
 try:
@@ -33,8 +33,8 @@ FAR_M = 900.0
 _BLOOM_SIGMAS = (0.006, 0.02, 0.06)  # of the picture's width
 # Automatic exposure brings the mean towards this, by day and by night, but only part of the way and
 # within limits in stops: a snowy day stays brighter than a dark street.
-_METER_DAY, _METER_NIGHT = 0.2, 0.035
-_METER_SHARE, _METER_LIMITS_EV = 0.65, (-2.2, 1.3)
+_METER_DAY, _METER_NIGHT = 0.2, 0.07
+_METER_SHARE, _METER_LIMITS_EV = 0.7, (-2.2, 2.0)
 
 
 @dataclass(frozen=True)
@@ -84,22 +84,24 @@ class Negative:
             flow=self._lens.flow(self._flow),
         )
 
-    def picture(self, t: float, lamps: float | None = None) -> Pixels:
-        """Return the frame at time t: uint8 BGR (H, W, 3).
+    def picture(self, hour: Hour) -> Pixels:
+        """Return the frame as uint8 BGR (H, W, 3); the hour's sky must have been rendered.
 
-        Args:
-            t: 0 (day) to 1 (night); the sky of that hour must have been rendered.
-            lamps: Share of the artificial light; by default what the hour has.
+        The exposure is the one for the lamps that the time has by itself: turning them down
+        darkens the picture and nothing else.
         """
-        light = illumination(self._plan, t, lamps)
-        name = sky_name(self._plan, t)
+        plan, t = self._plan, hour.t
+        light = illumination(plan, t)
+        name = sky_name(plan, t)
         if name not in self._skies:
             self._skies[name] = self._colour(f"sky.{name}")
         sky = self._skies[name] * np.array(light.sky, np.float32)
         linear = self._through_air(sky + self._lamps * np.float32(light.lamps))
-        night = max(0.0, (t - 0.3) / 0.7)
         ev = light.ev + _metered_ev(linear, t)
-        return self._develop(linear, ev, self._plan.camera.noise * night, f"noise {t}")
+        if hour.lamps is not None:
+            linear = self._through_air(sky + self._lamps * np.float32(hour.lamps))
+        night = max(0.0, (t - 0.3) / 0.7)
+        return self._develop(linear, ev, plan.camera.noise * night, f"noise {t}")
 
     def lamps_alone(self) -> Pixels:
         """Return what all lamps add, exposed as by night without a sky: uint8 BGR (H, W, 3)."""

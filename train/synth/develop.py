@@ -49,7 +49,7 @@ def develop_scene(plan: SetPlan, seed: int, part: Path) -> None:
             kept = plan.out / "layers" / f"{seed:05d}"
             shutil.rmtree(kept, ignore_errors=True)
             kept.mkdir(parents=True)
-            for layer in part.glob("*.exr"):
+            for layer in (*part.glob("*.exr"), part / "scene.json"):
                 shutil.move(layer, kept / layer.name)
         record = part / "record.json"
         record.write_text(json.dumps(_record(plan, seed, rendered, truths), indent=1))
@@ -83,8 +83,8 @@ def _write_files(
     for frame in range(1, plan.frames + 1):
         negative = Negative(part, scene, frame)
         name = _frame_name(plan, seed, frame)
-        for time, t in plan.times.items():
-            write(time, f"{name}.jpg", negative.picture(t))
+        for time, hour in plan.times.items():
+            write(time, f"{name}.jpg", negative.picture(hour))
         write("lamps", f"{name}.jpg", negative.lamps_alone())
         truth = negative.truth()
         truths.append(truth)
@@ -144,8 +144,8 @@ def _record(
 ) -> dict[str, Any]:
     scene = draw_plan(seed)
     hours = {
-        name: {"t": t, **dataclasses.asdict(illumination(scene, t))}
-        for name, t in plan.times.items()
+        name: {"t": hour.t, **dataclasses.asdict(illumination(scene, hour.t, hour.lamps))}
+        for name, hour in plan.times.items()
     }
     return {
         "format_version": FORMAT_VERSION,

@@ -26,6 +26,19 @@ RGB = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
+class Hour:
+    """A time of day, and how much artificial light burns.
+
+    Attributes:
+        t: 0 (day) to 1 (night).
+        lamps: Share of the lamps that burn, 0 to 1; None is what the time has by itself.
+    """
+
+    t: float
+    lamps: float | None = None
+
+
+@dataclass(frozen=True)
 class Illumination:
     """The light of one moment.
 
@@ -42,30 +55,38 @@ class Illumination:
     ev: float
 
 
-def parse_times(text: str) -> dict[str, float]:
-    """Read hours such as "day,dusk,0.6": names of `TIMES`, or t, whose folder is then t0600.
+def parse_times(text: str) -> dict[str, Hour]:
+    """Read hours such as "day,dusk,0.6,night@0.3"; the keys are the names of their folders.
+
+    An hour is a name of `TIMES`, or t, whose folder is then t0600. A share of the lamps may follow
+    after an @: night@0.3 goes to night-lamps030.
 
     Raises:
         UsageError: An hour is neither.
     """
-    times: dict[str, float] = {}
+    times: dict[str, Hour] = {}
     for word in filter(None, (part.strip() for part in text.split(","))):
-        if word in TIMES:
-            times[word] = TIMES[word]
-            continue
-        try:
-            t = float(word)
-        except ValueError:
-            t = float("nan")
-        if not 0 <= t <= 1:
+        time, at, share = word.partition("@")
+        t, lamps = TIMES.get(time, _share(time)), _share(share) if at else None
+        if t is None or (at and lamps is None):
             raise UsageError(
-                f"got hour {word!r}: expected {', '.join(TIMES)}, "
-                "or a number from 0 (day) to 1 (night)"
+                f"got hour {word!r}: expected {', '.join(TIMES)}, or a number from 0 (day) to 1 "
+                "(night); a share of the lamps may follow: night@0.3"
             )
-        times[f"t{round(t * 1000):04d}"] = t
+        name = time if time in TIMES else f"t{round(t * 1000):04d}"
+        times[name if lamps is None else f"{name}-lamps{round(lamps * 100):03d}"] = Hour(t, lamps)
     if not times:
         raise UsageError(f"got no hours: expected some of {', '.join(TIMES)}")
     return times
+
+
+def _share(text: str) -> float | None:
+    """Return a number from 0 to 1, or None where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
 
 
 def sun_elevation_deg(plan: ScenePlan, t: float) -> float:

@@ -6,7 +6,8 @@
     OUT/scenes/00003.json                                     written last: the scene is whole
 
 A scene depends on its seed alone. What is there is skipped, so the same command goes on after an
-interruption, and any number of workers makes the same set.
+interruption, and any number of workers makes the same set. An hour that a set lacks is developed
+from kept layers, or its scenes are rendered again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from dayshift.runtime.cores import allowed_cores
 from dayshift.runtime.errors import DayshiftError, MissingDependency, UsageError
 from dayshift.runtime.sinks.base import make_folder
 from dayshift.train.synth.develop import develop_scene
+from dayshift.train.synth.light import Hour, sky_name
+from dayshift.train.synth.plan import draw_plan
 
 _WORKER = "dayshift.train.synth.blender.worker"
 OnScene = Callable[[int, int], None]
@@ -48,25 +51,46 @@ class SetPlan:
         out: Folder of the set.
         seeds: Of the scenes.
         size_wh: (width, height) of the pictures.
-        times: Times of day, by name.
+        times: Hours to develop, by the name of their folder.
         samples: Light paths per pixel and layer, before denoising.
         frames: Of each scene; more than one make a sequence.
         fps: Frames a second of sequences.
-        keep_layers: Keep the linear layers as EXR files in OUT/layers/00003.
+        keep_layers: Keep the linear layers as EXR files in OUT/layers/00003: other hours are then
+            developed from them in a second.
     """
 
     out: Path
     seeds: Sequence[int]
     size_wh: tuple[int, int]
-    times: dict[str, float]
+    times: dict[str, Hour]
     samples: int = 12
     frames: int = 1
     fps: float = 10.0
     keep_layers: bool = False
 
     def missing(self) -> list[int]:
-        """Return the seeds whose scenes are not there yet."""
-        return [seed for seed in self.seeds if not scene_file(self.out, seed).exists()]
+        """Return the seeds whose scenes are not there yet, or lack an hour."""
+        return [seed for seed in self.seeds if not self._is_whole(seed)]
+
+    def sky_names(self, seed: int) -> set[str]:
+        """Return the names of the skies that a scene's hours are developed from."""
+        scene = draw_plan(seed)
+        return {sky_name(scene, hour.t) for hour in self.times.values()}
+
+    def kept_layers(self, seed: int) -> Path | None:
+        """Return where a scene's layers lie, if all that its hours need were kept."""
+        folder = self.out / "layers" / f"{seed:05d}"
+        kinds = ["truth", "lamps", *(f"sky.{name}" for name in self.sky_names(seed))]
+        names = [f"{kind}.{frame:03d}.exr" for kind in kinds for frame in (1, self.frames)]
+        whole = all((folder / name).exists() for name in ["scene.json", *names])
+        return folder if whole else None
+
+    def _is_whole(self, seed: int) -> bool:
+        try:
+            record = json.loads(scene_file(self.out, seed).read_text())
+        except FileNotFoundError:
+            return False
+        return set(self.times) <= set(record["times"])
 
 
 def scene_file(out: Path, seed: int) -> Path:
@@ -184,7 +208,11 @@ class _Lane:
 
     def _make(self, seed: int, stop: threading.Event) -> None:
         with _part(self._plan.out, seed) as part:
-            error = self._render(seed, part)
+            kept = self._plan.kept_layers(seed)
+            if kept is not None:
+                for layer in kept.iterdir():
+                    shutil.copy(layer, part)
+            error = "" if kept else self._render(seed, part)
             if error and not stop.is_set():  # Blender may have died of the scene before
                 self.kill()
                 error = self._render(seed, part)
@@ -207,7 +235,7 @@ class _Lane:
             "height": height,
             "samples": self._plan.samples,
             "threads": self._threads,
-            "times": sorted(self._plan.times.values()),
+            "times": sorted({hour.t for hour in self._plan.times.values()}),
             "frames": self._plan.frames,
             "fps": self._plan.fps,
         }

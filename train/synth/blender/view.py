@@ -17,6 +17,8 @@ FAR_M = 1000.0
 def set_up(stage: Stage, width: int, height: int, samples: int, threads: int) -> None:
     """Prepare camera and renderer. The sky is set by `set_light`."""
     _add_camera(stage, width)
+    if stage.plan.camera.mount == "dashcam":
+        _add_own_headlights(stage)
     scene = stage.scene
     scene.render.engine = "CYCLES"
     scene.cycles.samples = samples
@@ -73,6 +75,17 @@ def _add_camera(stage: Stage, width: int) -> None:
     stage.scene.collection.objects.link(camera)
     stage.scene.camera = camera
     stage.movers.append((camera, (0.0, plan.speed, 0.0)))
+
+
+def _add_own_headlights(stage: Stage) -> None:
+    """Light the road from the car that carries the camera; itself it is not seen."""
+    camera = stage.plan.camera
+    x, y, _ = camera.position
+    stage.move((x, y + 1.4, 0.0), (0.0, camera.speed, 0.0))
+    watts = stage.plan.dice("own headlights").uniform(500, 1100)
+    for side in (-0.6, 0.6):
+        stage.spot((side, 0.0, 0.65), (1.0, 0.94, 0.85), watts, pitch_deg=86, opening_deg=75)
+    stage.still()
 
 
 def animate(stage: Stage, frames: int, fps: float) -> None:
