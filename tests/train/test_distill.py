@@ -18,7 +18,6 @@ from dayshift.train.checkpoint import Checkpoint, CheckpointError, NetworkRecord
 from dayshift.train.data.images import to_image, to_tensor
 from dayshift.train.methods.distill import Distill, DistillConfig, TeacherChoice
 from dayshift.train.networks.presets import build_network
-from dayshift.train.networks.stages import StageDistance, StageRecorder
 from dayshift.train.networks.vgg import Vgg
 from dayshift.train.recipe import Recipe
 from dayshift.train.teacher import Judge, Teacher, load_teacher
@@ -110,16 +109,6 @@ class TestTerms:
             for m, t, a in zip(mine, theirs, adapters, strict=True):  # type: ignore[arg-type]
                 expected += float((functional.conv2d(m, a.weight, a.bias) - t).square().mean())
         assert float(found) == pytest.approx(expected, rel=1e-4)
-
-    def test_channel_distillation_compares_means_behind_norm_and_relu(self) -> None:
-        torch.manual_seed(0)
-        distance = StageDistance([(2, 4)], means=True)
-        student, teacher = torch.rand(2, 2, 6, 6), torch.rand(2, 4, 3, 3)
-        conv = functional.conv2d(student, distance.adapters[0][0].weight)  # type: ignore[index]
-        mean, variance = conv.mean((0, 2, 3)), conv.var((0, 2, 3), unbiased=False)
-        scaled = (conv - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
-        expected = (scaled.clamp_min(0).mean((2, 3)) - teacher.mean((2, 3))).square().mean()
-        assert torch.isclose(distance([student], [teacher]), expected, rtol=1e-4)
 
     def test_omgd_is_its_formula(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
@@ -228,44 +217,6 @@ class TestUpdates:
         # One that sees no source cannot judge pairs.
         fresh = build(teacher, discriminator=None, paired=True)
         assert fresh.gan == "hinge"
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "kind", "channels"),
-    [
-        ("resnet_9blocks", {"width": 2}, "trunk", [8, 8, 8, 8]),
-        ("resnet_edge", {"width": 2}, "trunk", [8, 8, 8, 8]),
-        ("unet_128", {"width": 2}, "unet", [4, 16, 32, 8]),
-        ("unit", {"width": 2}, "trunk", [8, 8, 8, 8]),
-        ("unit_2017", {"width": 2}, "trunk", [8, 8, 8, 8]),
-        ("gain_light_image", {"channels": [2, 4, 6]}, "trunk", [6, 6, 6, 6]),
-    ],
-)
-def test_every_generator_has_four_stages(
-    name: str, settings: dict[str, Any], kind: str, channels: list[int]
-) -> None:
-    network = build_network(name, **settings).eval()
-    recorder = StageRecorder(network)
-    with torch.no_grad():
-        network(torch.zeros(1, 3, 128, 128))
-        network(torch.zeros(1, 3, 128, 128))  # only the last run counts
-    stages = recorder.take()
-    assert recorder.kind == kind
-    assert [stage.shape[1] for stage in stages] == channels
-    assert recorder.take() == []
-
-
-def test_the_stages_of_nine_blocks_are_the_published_ones() -> None:
-    network: Any = build_network("resnet_9blocks", width=2)
-    recorder = StageRecorder(network)
-    expected: dict[int, Tensor] = {}
-    for index in (9, 12, 15, 18):
-        network.model[index].register_forward_hook(
-            lambda _m, _i, output, index=index: expected.__setitem__(index, output)
-        )
-    network(torch.zeros(1, 3, 32, 32))
-    for found, index in zip(recorder.take(), (9, 12, 15, 18), strict=True):
-        assert found is expected[index]
 
 
 def test_two_u_nets_are_compared_at_their_own_stages() -> None:
