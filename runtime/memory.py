@@ -28,9 +28,12 @@ def free_memory() -> int | None:
     try:
         container = int((_CGROUP / "memory.max").read_text())
         container -= int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # "max", or no container
+        # Files that were read lately are counted as used, and given up where memory is wanted.
+        told = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        container += int(told["active_file"]) + int(told["inactive_file"])
+    except (OSError, ValueError, KeyError):  # "max", or no container
         return machine
-    return container if machine is None else min(machine, container)
+    return max(0, container if machine is None else min(machine, container))
 
 
 @contextlib.contextmanager
