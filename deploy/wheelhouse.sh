@@ -22,8 +22,8 @@ platforms+=(--platform "manylinux2014_${machine}")
 
 part=$(mktemp -d)
 trap 'rm -rf "$part"' EXIT
-# The device's driver decides about its cuda-bindings.
-grep -v '^cuda-bindings' constraints.txt > "$part/constraints.txt"
+# The device's driver decides about its cuda-bindings, and its OpenCV about NumPy.
+grep -v -e '^cuda-bindings' -e '^numpy' constraints.txt > "$part/constraints.txt"
 # pip takes conditions such as python_version < "3.11" to be about the Python that runs it; uv takes
 # them to be about the one that is asked for.
 "$python" -m uv pip compile --quiet --no-header --no-annotate --only-binary :all: \

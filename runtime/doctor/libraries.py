@@ -61,7 +61,8 @@ def check_opencv(host: Host) -> Check:
         again = f"{host.pip(f'uninstall -y {both}')} && {host.pip(f'install {kept}')}"
         return Check("opencv", False, f"{names} overwrite each other: one may be installed", again)
     if "error" in told:
-        return Check("opencv", False, f"cv2 cannot be imported: {told['error']}", opencv_fix(host))
+        detail = f"cv2 cannot be imported: {told['error']}"
+        return Check("opencv", False, detail, opencv_fix(host, told["error"]))
     has = "GStreamer" if told["gstreamer"] else "no GStreamer"
     windows = "no windows" if told["gui"] == "NONE" else f"windows by {told['gui']}"
     origin = both or "of the system"
@@ -75,9 +76,12 @@ def check_opencv(host: Host) -> Check:
     return Check("opencv", True, detail)
 
 
-def opencv_fix(host: Host) -> str:
+def opencv_fix(host: Host, error: str) -> str:
     """Return what brings an OpenCV: on a Jetson JetPack's, and a wheel elsewhere."""
-    if host.l4t is None or installed(host, OPENCV_WHEELS):
+    wheels = installed(host, OPENCV_WHEELS)
+    if "numpy" in error.lower() and not wheels:
+        return host.pip("install 'numpy<2'")  # a system's OpenCV is built for one of NumPy's ABIs
+    if host.l4t is None or wheels:
         return host.pip(f"install --force-reinstall {pip_range('opencv')}")
     system = _in_system(host, "cv2")
     return _let_system_in(host) if system else "sudo apt-get install nvidia-opencv"

@@ -47,8 +47,9 @@ def cause_of(error: str) -> str:
 
 def _fix(host: Host, *errors: str) -> str:
     """Return what mends the first of these errors."""
-    if any(error.startswith(f"{_MISSING} cv2") for error in errors):
-        return opencv_fix(host)
+    for error in errors:
+        if error.startswith(f"{_MISSING} cv2"):
+            return opencv_fix(host, error)
     if any(_MISSING in error for error in errors):
         return host.pip(f"install {pip_range('openvino')} 'av>=14.2'")
     return "what is marked below comes first; dayshift demo --debug tells more"

@@ -295,6 +295,18 @@ def test_a_wheel_that_shadows_jetpacks_opencv(tmp_path: Path, orin: Host) -> Non
     assert (check.fix or "").endswith("-m pip uninstall -y opencv-python")
 
 
+def test_jetpacks_opencv_is_found_outside_and_needs_numpy_1(
+    tmp_path: Path, orin: Host, write: Write
+) -> None:
+    absent = Host(orin.root, search=libraries_of(tmp_path, cv2=ABSENT.format("cv2"))[:1])
+    assert libraries.check_opencv(absent).fix == "sudo apt-get install nvidia-opencv"
+    write(**{"usr/lib/python3.10/dist-packages/cv2/__init__.py": ""})
+    assert "--system-site-packages" in (libraries.check_opencv(absent).fix or "")
+    (tmp_path / "cv2.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    fix = libraries.check_opencv(absent).fix or ""
+    assert fix.endswith("-m pip install 'numpy<2'")
+
+
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
@@ -527,8 +539,8 @@ def test_without_opencv_the_main_job_cannot_run_and_says_what_to_install(tmp_pat
 
 
 def test_without_an_engine_the_main_job_cannot_run(tmp_path: Path) -> None:
-    names = ("openvino", "onnxruntime", "tensorrt")
-    search = libraries_of(tmp_path, **{name: ABSENT.format(name) for name in names})
+    openvino, onnxruntime, tensorrt = map(ABSENT.format, ("openvino", "onnxruntime", "tensorrt"))
+    search = libraries_of(tmp_path, openvino=openvino, onnxruntime=onnxruntime, tensorrt=tensorrt)
     model, *ways = check_main_job(Host(search=search))
     assert "no backend works here" in model.detail
     assert "install 'openvino>=2024.4'" in (model.fix or "")

@@ -179,7 +179,7 @@ def test_a_stream_whose_sink_hangs_stops_feeding_the_watchdog(systemd: Systemd) 
 
     def run() -> None:
         with told_to_service(control, systemd.environment):
-            run_pipeline(source, Copy(), [sink], control=control)  # type: ignore[arg-type]
+            run_pipeline(source, Copy(), [sink], control=control)
 
     stream = threading.Thread(target=run)
     stream.start()
