@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dayshift.benchmarks.cases import usable_cores
+from dayshift.runtime.doctor.host import read_text
 
 _LIBRARIES = {
     "openvino": "openvino",
@@ -59,22 +60,15 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip("\0\n ")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _processor(root: Path) -> str:
-    jetson = _read(root / "proc/device-tree/model")
-    lines = (_read(root / "proc/cpuinfo") or "").splitlines()
+    jetson = read_text(root / "proc/device-tree/model")
+    lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return jetson or next(names, platform.processor() or platform.machine())
 
 
 def _cpu_flags(root: Path) -> list[str]:
-    lines = (_read(root / "proc/cpuinfo") or "").splitlines()
+    lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
     flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
     return next(flags, "").split()
 
@@ -88,26 +82,26 @@ def _instructions(root: Path) -> list[str]:
 def _governor(root: Path) -> str | None:
     """Return the clock governors in use; None where the machine does not show them."""
     pattern = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
-    found = {text for path in root.glob(pattern) if (text := _read(path))}
+    found = {text for path in root.glob(pattern) if (text := read_text(path))}
     return ", ".join(sorted(found)) or None
 
 
 def _power_mode(root: Path) -> str | None:
     """Return a Jetson's nvpmodel or a PC's platform profile."""
-    status = _read(root / "var/lib/nvpmodel/status")
-    return status or _read(root / "sys/firmware/acpi/platform_profile")
+    status = read_text(root / "var/lib/nvpmodel/status")
+    return status or read_text(root / "sys/firmware/acpi/platform_profile")
 
 
 def read_temperature(root: Path = Path("/")) -> float | None:
     """Return the hottest zone in degrees Celsius; None where there is no sensor to read."""
-    texts = (_read(path) for path in root.glob("sys/class/thermal/thermal_zone*/temp"))
+    texts = (read_text(path) for path in root.glob("sys/class/thermal/thermal_zone*/temp"))
     values = [int(text) / 1e3 for text in texts if text and text.lstrip("-").isdecimal()]
     return round(max(values), 1) if values else None
 
 
 def _throttle_count(root: Path) -> int | None:
     pattern = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count"
-    counts = [int(text) for path in root.glob(pattern) if (text := _read(path))]
+    counts = [int(text) for path in root.glob(pattern) if (text := read_text(path))]
     return sum(counts) if counts else None
 
 
@@ -123,7 +117,7 @@ class Instant:
     @classmethod
     def now(cls, root: Path = Path("/")) -> Instant:
         """Read the counters."""
-        fields = (_read(root / "proc/stat") or "cpu").splitlines()[0].split()[1:]
+        fields = (read_text(root / "proc/stat") or "cpu").splitlines()[0].split()[1:]
         ticks = [int(field) for field in fields] + [0] * 8
         user, nice, system, idle, iowait, irq, softirq, stolen = ticks[:8]
         hz = os.sysconf("SC_CLK_TCK")

@@ -123,7 +123,7 @@ def _without_tensorrt(host: Host, error: str) -> Check:
         detail = f"{error}; nor is there an NVIDIA GPU, which it is for"
         fix = f"on a machine with one: {host.pip(f'install {_TENSORRT_PACKAGES}')}"
         return Check("tensorrt", False, detail, fix)
-    if system and "tensorrt" in error:
+    if system and "No module named 'tensorrt" in error:
         theirs = f"the system's Python, in {system}"
         return Check(
             "tensorrt",
