@@ -49,5 +49,5 @@ def test_what_a_frame_costs_adds_up_and_scales() -> None:
 
 
 def test_a_report_without_the_row_says_so() -> None:
-    with pytest.raises(UsageError, match="has no measured row .*file.*: run dayshift bench"):
+    with pytest.raises(UsageError, match=r"has no measured row .*file.*: run dayshift bench"):
         costs_of({"rows": []}, read("scale-epyc-2core.json"))
