@@ -160,6 +160,15 @@ def forget_listings(place: Path) -> None:
         _files(place).invalidate_cache()
 
 
+def names_in(folder: Path) -> set[str]:
+    """Return what a folder holds by now; nothing where it is not there."""
+    forget_listings(folder)
+    try:
+        return {file.name for file in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
 def sha256_of(path: Path) -> str:
     """Hash a file of this machine."""
     digest = hashlib.sha256()

@@ -6,25 +6,19 @@ back to whoever gave them. Ray ends the actors when the driver ends, however tha
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from socket import gethostname
 from typing import Any
 
-from dayshift.runtime.bundled import model_folder
+from dayshift.executor import Ended, WorkerLost
+from dayshift.ray_worker import ModelOrder, RayWorker
 from dayshift.runtime.closing import Closing
-from dayshift.runtime.cores import claim_cores
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import BackendError, DayshiftError, UsageError
-from dayshift.runtime.model import load
 from dayshift.runtime.streaming.pipeline import OnProgress
-from dayshift.tasks import Answer, Request, Task, TranslateImage
-from dayshift.translate import Ended, WorkerLost
-from dayshift.worker import Worker
+from dayshift.tasks import Request, Task, TranslateImage
 
 try:
     import ray
@@ -56,60 +50,6 @@ class Cluster:
     gpus: float = 0.0
     start_timeout_s: float = 120.0
     task_timeout_s: float = 3600.0
-
-
-@dataclass(frozen=True)
-class ModelOrder:
-    """What `load` is asked for on every worker; the files travel along."""
-
-    files: dict[str, bytes]
-    backend: str
-    precision: str
-    strength: float | None
-
-
-@dataclass(frozen=True)
-class Started:
-    """What a worker says of itself; `engine` must be the same for all."""
-
-    host: str
-    selection: str
-    engine: tuple[str, ...]
-
-
-def order_model(name: str, backend: str, precision: str, strength: float | None) -> ModelOrder:
-    """Read a model's folder."""
-    folder = model_folder(name)
-    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    return ModelOrder(files, backend, precision, strength)
-
-
-class _Actor:
-    """Runs in a worker's process."""
-
-    def start(self, order: ModelOrder, request: Request, lanes: int) -> Started:
-        """Load the model; afterwards `do` may be called."""
-        self._cores = claim_cores(lanes)
-        with tempfile.TemporaryDirectory(prefix="dayshift-model-") as folder:
-            for name, content in order.files.items():
-                (Path(folder) / name).write_bytes(content)
-            model = load(
-                Path(folder),
-                backend=order.backend,
-                precision=order.precision,
-                strength=order.strength,
-                lanes=lanes,
-            )
-        self._worker = Worker(model, request)
-        engine = (model.sha256, model.backend_name, model.backend_version, model.precision)
-        return Started(gethostname(), model.selection, engine)
-
-    def do(self, task: Task) -> Answer | DayshiftError:
-        """Do a task; an error of ours is returned, since Ray would wrap it."""
-        try:
-            return self._worker.do(task)
-        except DayshiftError as error:
-            return error
 
 
 @dataclass
@@ -148,7 +88,7 @@ class RayExecutor(Closing):
         _connect(cluster.address)
         self._order = ray.put(order)
         self._request = request
-        self._make = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus)(_Actor)
+        self._make = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus)(RayWorker)
         count = cluster.workers or _most_workers(cluster)
         self._workers: list[_Handle] = []
         try:

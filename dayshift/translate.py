@@ -11,8 +11,8 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from dayshift.executor import Executor, Here, WorkerLost
 from dayshift.jobs import WORK_FOLDER, Job
 from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.places import remove_empty
@@ -30,42 +30,8 @@ from dayshift.tasks import (
     TranslateSegment,
     name_of,
 )
-from dayshift.worker import Worker
 
 _log = logging.getLogger(__name__)
-
-
-class WorkerLost(DayshiftError):
-    """A worker died, or took too long; another may do better."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A task that has ended, with its answer or its error."""
-
-    task: Task
-    answer: Answer = field(default_factory=Answer)
-    error: Exception | None = None
-
-
-class Executor(Protocol):
-    """Whoever does tasks."""
-
-    def has_room(self, task: Task) -> bool:
-        """Whether the task would be begun soon if it were submitted now."""
-        ...
-
-    def submit(self, task: Task) -> None:
-        """Take a task, for which there is room."""
-        ...
-
-    def wait(self, on_frames: OnProgress) -> Ended:
-        """Wait for any submitted task to end.
-
-        Args:
-            on_frames: Called with the frames done of a segment at work, where that is known.
-        """
-        ...
 
 
 @dataclass
@@ -87,31 +53,6 @@ class Outcome:
     frames: int = 0
     cpu_s: float = 0.0
     retries: int = 0
-
-
-class Here:
-    """Does one task after the other in this process."""
-
-    def __init__(self, model: Model, request: Request) -> None:
-        self._worker = Worker(model, request)
-        self._task: Task | None = None
-
-    def has_room(self, task: Task) -> bool:
-        """Whether nothing was submitted."""
-        return self._task is None
-
-    def submit(self, task: Task) -> None:
-        """Remember the task until `wait`, so that Ctrl-C meets it there."""
-        self._task = task
-
-    def wait(self, on_frames: OnProgress) -> Ended:
-        """Do the task."""
-        task, self._task = self._task, None
-        assert task is not None
-        try:
-            return Ended(task, self._worker.do(task, on_frames))
-        except Exception as error:
-            return Ended(task, error=error)
 
 
 def translate_files(

@@ -15,6 +15,7 @@ from dayshift.places import (
     fetched,
     forget_listings,
     identity,
+    names_in,
     open_bytes,
     published,
     remove_tree,
@@ -128,8 +129,10 @@ class Worker:
                 )
                 for number, span in enumerate(spans)
             ]
-        forget_listings(folder)
-        done = frozenset(one.number for one in segments if _has_record(one))
+        there = names_in(folder)
+        done = frozenset(
+            one.number for one in segments if {one.file.name, one.record.name} <= there
+        )
         return Answer(plan=Plan(tuple(segments), origin_s, done))
 
     def _translate_segment(
@@ -195,10 +198,6 @@ class Worker:
             self._warm_up_frames,
         ]
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
-
-
-def _has_record(segment: Segment) -> bool:
-    return segment.record.exists() and segment.file.exists()
 
 
 def _fetch_intact(stack: ExitStack, segment: Segment) -> Path | None:

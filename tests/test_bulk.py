@@ -18,12 +18,13 @@ import cv2
 import numpy as np
 import pytest
 
+from dayshift.executor import Ended, Here, WorkerLost
 from dayshift.jobs import WORK_FOLDER, plan_jobs
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.provenance.verification import verify_file
 from dayshift.runtime.streaming.pipeline import OnProgress
 from dayshift.tasks import JoinVideo, Request, Task, TranslateSegment
-from dayshift.translate import Ended, Here, Outcome, WorkerLost, run_jobs
+from dayshift.translate import Outcome, run_jobs
 
 FRAMES = 75
 # Signatures have a time in them; what is compared byte by byte goes without.

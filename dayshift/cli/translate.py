@@ -20,8 +20,9 @@ from dayshift.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from dayshift.executor import Executor
     from dayshift.jobs import Job
-    from dayshift.translate import Executor, Outcome
+    from dayshift.translate import Outcome
 
 
 def translate(
@@ -117,6 +118,7 @@ def translate(
     """
     from dayshift.cli.output import check_json_target, emit, note
     from dayshift.cli.progress import build_progress, file_progress
+    from dayshift.executor import Here
     from dayshift.jobs import plan_jobs
     from dayshift.marking import Marking
     from dayshift.places import is_local, place_of
@@ -125,7 +127,7 @@ def translate(
     from dayshift.runtime.model import Building, load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.tasks import Request
-    from dayshift.translate import Here, run_jobs
+    from dayshift.translate import run_jobs
 
     check_json_target(json_to)
     target = place_of(out)
@@ -136,7 +138,8 @@ def translate(
     with ExitStack() as stack:
         executor: Executor
         if cluster is not None:
-            from dayshift.ray_cluster import Cluster, RayExecutor, order_model
+            from dayshift.ray_cluster import Cluster, RayExecutor
+            from dayshift.ray_worker import order_model
 
             if any(text.startswith("memory:") for text in (*inputs, out)):
                 raise UsageError("got memory:// with --cluster: its machines do not share a memory")
