@@ -22,30 +22,20 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dayshift.benchmarks.seams import measure_seams
 from dayshift.jobs import WORK_FOLDER
 from dayshift.runtime.bundled import bundled_clip
-from dayshift.runtime.frame import Pixels
-from dayshift.runtime.model import Model, load
 from dayshift.runtime.provenance.marking import can_sign
-from dayshift.runtime.quality import psnr
-from dayshift.runtime.sources.base import Source
-from dayshift.runtime.sources.video import VideoSource
-from dayshift.runtime.sources.video_span import VideoSpan, read_index
-from dayshift.runtime.stabiliser import Stabiliser
-from dayshift.tasks import Request
 
 NODES = 3
 _NICENESS = "RAY_worker_niceness"  # as Ray spells it
 KILL_AFTER = 3  # files that are done
 _NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 _ATTEMPTS = 8  # to start a node
-_SEAM_FRAMES = 12  # behind a border, that are looked at one by one
 
 
 class Footage:
@@ -85,7 +75,7 @@ class Driver:
 
     def __init__(self, inputs: Path, out: Path, *words: object, address: str | None = None) -> None:
         self.report = out.with_suffix(".json")
-        command = ["nice", "-n", os.environ[_NICENESS]]
+        command: list[object] = ["nice", "-n", os.environ[_NICENESS]]
         command += [sys.executable, "-m", "dayshift", "translate", inputs, "--out", out]
         command += ["--json", self.report, *words]
         if can_sign():  # a signature has its time and a random number in it
@@ -216,54 +206,6 @@ def take_turns(
         "ray/unsplit": summary("ray", "unsplit"),
         "segments/unsplit": summary("segments", "unsplit"),
     }
-
-
-def _images(source: Source, model: Model, *, is_stabilised: bool) -> Iterator[Pixels]:
-    stabiliser = Stabiliser()
-    with source:
-        while (frame := source.read()) is not None:
-            image = model(frame.pixels)
-            if is_stabilised:
-                image = stabiliser(frame, image)
-            if frame.index >= 0:
-                yield image
-
-
-def measure_seams(video: Path, segment_s: float) -> dict[str, Any]:
-    """Compare the images of segments with those of one pass, with and without a memory."""
-    index = read_index(video)
-    assert index is not None
-    told: dict[str, Any] = {}
-    with load("day2night") as model:
-        for name, warm, is_stabilised in (
-            ("without memory", 0, False),
-            ("stabilised", Request().warm_up_frames, True),
-            ("stabilised, no warm-up", 0, True),
-        ):
-            spans = index.split(segment_s, warm)
-            whole = _images(VideoSource(video), model, is_stabilised=is_stabilised)
-            distances: list[tuple[int, float]] = []  # frames since the border, PSNR
-            for span in spans:
-                part = _images(VideoSpan(video, span), model, is_stabilised=is_stabilised)
-                for number, (image, other) in enumerate(zip(part, whole, strict=False)):
-                    same = np.array_equal(image, other)
-                    level = float("inf") if same else psnr(image, other)
-                    distances.append((number if span is not spans[0] else 10**6, level))
-            seam = [level for number, level in distances if number < _SEAM_FRAMES]
-            away = [level for number, level in distances if number >= _SEAM_FRAMES]
-            told[name] = {
-                "borders": len(spans) - 1,
-                "warm_up_frames": warm,
-                "seam_psnr_db_min": _finite(min(seam)),
-                "frames_equal_away": sum(level == float("inf") for level in away),
-                "frames_away": len(away),
-                "away_psnr_db_min": _finite(min(away)),
-            }
-    return told
-
-
-def _finite(value: float) -> float | str:
-    return "equal" if value == float("inf") else round(value, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
