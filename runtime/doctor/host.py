@@ -124,5 +124,5 @@ def version_of(text: str) -> tuple[int, ...]:
 
 def _crash(code: int) -> str:
     if code < 0:
-        return f"crashes when it is imported ({signal.Signals(-code).name})"
-    return f"ends Python with exit code {code} when it is imported"
+        return f"crashes ({signal.Signals(-code).name})"
+    return f"ends Python with exit code {code}"
