@@ -89,6 +89,7 @@ def test_what_runs_models_names_no_training_library(folder: str) -> None:
         ("onnxruntime", {"ort.py"}),
         ("tensorrt", {"trt.py", "trt_build.py"}),
         ("cuda.bindings", {"cuda.py"}),
+        ("tritonclient", {"kserve_server.py"}),
     ],
 )
 def test_an_engine_is_imported_by_its_own_backend_only(library: str, modules: set[str]) -> None:

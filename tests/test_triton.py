@@ -201,14 +201,14 @@ def write_counter(folder: Path, *, free_batch: bool, has_memory: bool) -> None:
     )
     one = onnx.numpy_helper.from_array(np.ones((1, 2), np.float32), "one")
     nodes = [helper.make_node("Add", ["frame", "one"], ["image"])]
-    ends = [[frame], [image]]
+    inputs, outputs = [frame], [image]
     if has_memory:
         nodes = [
             helper.make_node("Add", ["state_count", "one"], ["state_count_next"]),
             helper.make_node("Add", ["frame", "state_count_next"], ["image"]),
         ]
-        ends = [[frame, count], [image, after]]
-    graph = helper.make_graph(nodes, "counter", *ends, [one])
+        inputs, outputs = [frame, count], [image, after]
+    graph = helper.make_graph(nodes, "counter", inputs, outputs, [one])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
     content = bytes(model.SerializeToString())

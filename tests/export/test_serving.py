@@ -64,15 +64,15 @@ def read_config(folder: Path) -> Any:
 
 def graph_of(inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> bytes:
     """A graph of float32 inputs and outputs, each output its input plus one."""
-    values = [
+    before, after = (
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ends.items()]
         for ends in (inputs, outputs)
-    ]
-    one = onnx.numpy_helper.from_array(np.float32(1), "one")
+    )
+    one = onnx.numpy_helper.from_array(np.ones((), np.float32), "one")
     nodes = [
         helper.make_node("Add", [a, "one"], [b]) for a, b in zip(inputs, outputs, strict=False)
     ]
-    graph = helper.make_graph(nodes, "g", *values, [one])
+    graph = helper.make_graph(nodes, "g", before, after, [one])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
     return bytes(model.SerializeToString())
@@ -119,7 +119,7 @@ def test_the_whole_frame_can_be_served_by_tritons_own_backends(
 
 
 def test_a_graph_that_takes_several_frames_is_batched() -> None:
-    free = {"frame": [None, 3, None, None], "strength": [None]}
+    free: dict[str, list[Any]] = {"frame": [None, 3, None, None], "strength": [None]}
     signature = signature_of(graph_of(free, {"image": [None, 3, None, None]}))
     assert signature.is_batched
     serving = Serving(batch=8, batch_wait_ms=1.5)
@@ -135,7 +135,7 @@ def test_a_graph_that_takes_several_frames_is_batched() -> None:
     assert strength.HasField("reshape")
 
 
-PICTURE = [1, 3, None, None]
+PICTURE: list[Any] = [1, 3, None, None]
 
 
 @pytest.mark.parametrize("backend", ["python", "onnxruntime"])

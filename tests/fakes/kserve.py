@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import time
 from collections.abc import Mapping
 from concurrent import futures
@@ -78,6 +79,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         self._graph = graph
         self._outputs = outputs
         self._engines: dict[tuple[int, ...], Backend] = {}
+        self._running = threading.Lock()
 
     def ServerMetadata(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerMetadataResponse(name="fake", version="2.99.0")
@@ -127,11 +129,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             content = self._region(port, context) or next(raw)
             array = np.frombuffer(content, triton_to_np_dtype(port.datatype))
             inputs[port.name] = array.reshape(list(port.shape))
-        shape = inputs["frame"].shape
-        if shape not in self._engines:
-            shapes = {name: array.shape for name, array in inputs.items()}
-            self._engines[shape] = open_backend("openvino", self._graph, shapes, "fp32")
-        results = self._engines[shape].infer(inputs)
+        results = self._run(inputs)
         response = service_pb2.ModelInferResponse(model_name="tiny")
         for wanted in request.outputs:
             array = results[wanted.name]
@@ -147,6 +145,15 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                     wanted.parameters["shared_memory_region"]
                 )
         return response
+
+    def _run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the graph, for one client at a time."""
+        shape = inputs["frame"].shape
+        with self._running:
+            if shape not in self._engines:
+                shapes = {name: array.shape for name, array in inputs.items()}
+                self._engines[shape] = open_backend("openvino", self._graph, shapes, "fp32")
+            return {name: a.copy() for name, a in self._engines[shape].infer(inputs).items()}
 
     def _region(self, port: Any, context: Any) -> memoryview | None:
         """Return the shared memory of an input or output, None where it is sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -265,6 +266,32 @@ def test_a_stream_outlives_its_server_and_returns_to_it(
     said = [event.message for event in control.events.recent]
     assert "opening auto in 0.0 s (attempt 1)" in said[0]
     assert said[-1] == f"127.0.0.1:{server.port} is back: kserve translates"
+
+
+def test_the_command_line_streams_through_a_server(
+    serve: Serve, pristine_model: Path, dayshift_command: Any
+) -> None:
+    server = serve("maps", "int8")
+    words = ["run", "synthetic://?size=64x48&frames=9&pace=0", "null://", "-m", pristine_model]
+    done = dayshift_command(*words, "--backend", server.address(), "--json", "-")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["backend"], told["backend_version"], told["frames_out"]) == ("kserve", "2.99.0", 9)
+    assert (told["precision_requested"], told["precision_actual"]) == ("auto", "int8")
+
+
+def test_without_the_client_library_its_extra_is_named(
+    run_python: Callable[..., str], pristine_model: Path
+) -> None:
+    told = run_python(
+        "from dayshift.runtime.errors import MissingDependency\n"
+        "from dayshift.runtime.model import load\n"
+        f"try: load({str(pristine_model)!r}, backend='kserve+grpc://localhost:1/tiny')\n"
+        "except MissingDependency as error: print(error)",
+        blocked=("tritonclient",),
+    )
+    assert "cannot import tritonclient" in told
+    assert "pip install 'dayshift[serving]'" in told
 
 
 def test_a_stream_without_fallback_waits_for_its_server_so_long_and_no_longer(
