@@ -23,6 +23,7 @@ class ModelOrder:
     backend: str
     precision: str
     strength: float | None
+    lamps: float | None
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Started:
     engine: tuple[str, ...]
 
 
-def order_model(name: str, backend: str, precision: str, strength: float | None) -> ModelOrder:
+def order_model(
+    name: str, backend: str, precision: str, strength: float | None, lamps: float | None
+) -> ModelOrder:
     """Read a model's folder."""
     folder = model_folder(name)
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    return ModelOrder(files, backend, precision, strength)
+    return ModelOrder(files, backend, precision, strength, lamps)
 
 
 class RayWorker:
@@ -55,6 +58,7 @@ class RayWorker:
                 backend=order.backend,
                 precision=order.precision,
                 strength=order.strength,
+                lamps=order.lamps,
                 lanes=lanes,
             )
         self._worker = Worker(model, request)
