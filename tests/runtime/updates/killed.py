@@ -32,7 +32,10 @@ def no_trial(_folder: Path, _reference: Reference | None) -> Trial:
 
 def in_use(device: Path) -> str:
     """Read all of the model that a stream would start with."""
-    folder = model_folder(device)
+    return read_all(model_folder(device))
+
+
+def read_all(folder: Path) -> str:
     manifest = Manifest.model_validate_json((folder / "update.json").read_bytes())
     for file in manifest.files:
         content = (folder / file.path).read_bytes()
@@ -91,6 +94,9 @@ def main(kind: str, pristine: Path, key: Path, published: list[Path]) -> None:
             assert kind == "first", f"step {step} left no version"
         elif kind != "check" or Versions(device).current != 3:
             seen.add(in_use(device))
+        if kind != "check":  # which finds one that was broken before
+            for version in Versions(device).installed():
+                read_all(Versions(device).path(version))
         # Whatever was left, the next update goes through, and clears it away.
         update(published[-1])
         assert in_use(device) == "version 9", f"step {step}"
