@@ -83,9 +83,10 @@ class KServeBackend:
             return self._infer_sent(self._server, inputs)
         except Failure as error:
             self._hang_up(self._server)
-            limit = f" of timeout_ms={self._address.timeout_ms:g}" if _is_late(error) else ""
+            limit = "open_ms" if self._is_first else "timeout_ms"
+            late = f" of {limit}={getattr(self._address, limit):g}" if _is_late(error) else ""
             raise BackendError(
-                f"kserve failed to run the graph on {self._address.host}: {said(error)}{limit}"
+                f"kserve failed to run the graph on {self._address.host}: {said(error)}{late}"
             ) from error
         except (TypeError, ValueError, OSError) as error:  # before anything was sent
             raise BackendError(f"kserve failed to run the graph: {one_line(error)}") from error

@@ -183,7 +183,7 @@ class SharedArrays:
         path = _SHARED_FOLDER / self.name
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.ftruncate(descriptor, size)
+            os.posix_fallocate(descriptor, 0, size)  # too little fails here, not at a frame
             memory = mmap.mmap(descriptor, size)
             server.share(self.name, size)
         finally:

@@ -197,6 +197,19 @@ def test_an_answer_that_is_late_is_an_error_and_the_next_call_begins_anew(
         assert len(behaviour_of(server).regions) == 1
 
 
+def test_the_first_frame_has_a_limit_of_its_own(
+    serve: Serve, pristine_model: Path, street: Street
+) -> None:
+    server = serve(delay_s=0.4)
+    with (
+        contextlib.closing(
+            connect(server, pristine_model, open_ms=100, timeout_ms=5000)
+        ) as backend,
+        pytest.raises(BackendError, match=r"of open_ms=100$"),
+    ):
+        backend.infer(inputs_of(street(*SIZE)))
+
+
 def test_the_same_backend_works_again_when_the_server_does(
     serve: Serve, pristine_model: Path, street: Street
 ) -> None:
