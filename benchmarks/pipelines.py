@@ -131,7 +131,7 @@ class _WatchedModel:
     def __init__(self, model: Translator, log: Log) -> None:
         self._model, self._log = model, log
         self._numbers = itertools.count()
-        self.name, self.lanes, self.strength = model.name, model.lanes, 1.0
+        self.name, self.lanes, self.strength, self.lamps = model.name, model.lanes, 1.0, 1.0
         self.backend_name, self.backend_version = str(model.backend_name), model.backend_version
         self.device, self.precision = model.device, str(model.precision)
         self.precision_requested, self.sha256 = model.precision_requested, model.sha256

@@ -91,6 +91,5 @@ def _desk(stage: Stage, recorder: RecorderSink | None) -> Desk:
         recorder=recorder,
         models=models,
         precisions=("auto", *sorted(files)),
-        strength=stage.model.strength,
         domains=(spec.domains.source, spec.domains.target),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -84,8 +84,8 @@ def run_python() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder of the runtime's tests; not to be changed."""
+def write_model() -> Callable[..., Path]:
+    """Write a model folder as the runtime's tests do."""
     # Loaded by its path: tests are no package, and the name conftest is every folder's.
     path = Path(__file__).parent / "runtime" / "conftest.py"
     spec = importlib.util.spec_from_file_location("tiny_models", path)
@@ -93,7 +93,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Path(module.write_model(tmp_path_factory.mktemp("cli") / "tiny"))
+    return cast("Callable[..., Path]", module.write_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(write_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder; not to be changed."""
+    return write_model(tmp_path_factory.mktemp("cli") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def lit_model(write_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with control over its lamps; not to be changed."""
+    return write_model(tmp_path_factory.mktemp("cli") / "lit", ("strength", "lamps"))
 
 
 def write_video(path: Path, *, frames: int = 12, size: str = "160x120") -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dayshift.cli.options import Backend, JsonTo, Precision, Strength
+from dayshift.cli.options import Backend, JsonTo, Lamps, Precision, Strength
 
 if TYPE_CHECKING:
     from dayshift.runtime.image import Pixels
@@ -54,6 +54,7 @@ def evaluate(
     backend: Backend = "auto",
     precision: Precision = "auto",
     strength: Strength = None,
+    lamps: Lamps = None,
     json_to: JsonTo = None,
 ) -> None:
     """Measure what a model makes of a folder of images.
@@ -71,7 +72,7 @@ def evaluate(
 
     check_json_target(json_to)
     with (
-        _translator(model, direction, backend, precision, strength) as (name, translate),
+        _translator(model, direction, backend, precision, strength, lamps) as (name, translate),
         frame_progress("evaluate") as show,
     ):
         found = measure(
@@ -100,7 +101,12 @@ def evaluate(
 
 @contextmanager
 def _translator(
-    model: str, direction: str | None, backend: str, precision: str, strength: float | None
+    model: str,
+    direction: str | None,
+    backend: str,
+    precision: str,
+    strength: float | None,
+    lamps: float | None,
 ) -> Iterator[tuple[str, Callable[[Pixels], Pixels]]]:
     """Open a model for the runtime, or a checkpoint for PyTorch."""
     from dayshift.runtime.errors import UsageError
@@ -112,12 +118,14 @@ def _translator(
     if path.suffix != SUFFIX:
         if direction is not None:
             raise UsageError("--direction is for checkpoints: a model folder has one direction")
-        with load(model, backend=backend, precision=precision, strength=strength) as loaded:
+        with load(
+            model, backend=backend, precision=precision, strength=strength, lamps=lamps
+        ) as loaded:
             yield f"{loaded.name} {loaded.precision}", loaded
         return
-    if backend != "auto" or precision != "auto":
+    if backend != "auto" or precision != "auto" or lamps is not None:
         raise UsageError(
-            "--backend and --precision are for model folders: PyTorch runs checkpoints"
+            "--backend, --precision and --lamps are for model folders: PyTorch runs checkpoints"
         )
     translator = TorchTranslator(load_checkpoint(path).network(direction))
     yield path.name, lambda frame: translator(frame, 1.0 if strength is None else strength)

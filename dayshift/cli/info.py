@@ -34,15 +34,14 @@ def info(
 
 
 def _card_rows(folder: Path, spec: ModelSpec) -> Iterator[tuple[str, str]]:
-    strength = spec.controls.strength
     yield "folder", f"{folder} (format version {spec.format_version})"
     yield "translates", f"{spec.domains.source} to {spec.domains.target}"
     yield "method", spec.method
     yield "network", f"{spec.network.name}, {spec.network.parameters:,} parameters"
-    yield (
-        "strength",
-        f"{strength.minimum:g} to {strength.maximum:g}, by default {strength.default:g}",
-    )
+    for name, control in (("strength", spec.controls.strength), ("lamps", spec.controls.lamps)):
+        if control is not None:
+            told = f"{control.minimum:g} to {control.maximum:g}, by default {control.default:g}"
+            yield name, told
     yield "recipe", spec.training.recipe
     yield "training data", "; ".join(spec.training.data)
     yield "licence", spec.training.licence

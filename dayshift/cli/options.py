@@ -39,6 +39,15 @@ Strength = Annotated[
         help="0 returns the input, 1 is the full effect; the model's own default otherwise.",
     ),
 ]
+Lamps = Annotated[
+    float | None,
+    typer.Option(
+        "--lamps",
+        metavar="F",
+        help="The share of the artificial light that burns, 0 to 1, in models that have the "
+        "control.",
+    ),
+]
 Provenance = Annotated[
     bool,
     typer.Option(

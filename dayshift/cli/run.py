@@ -13,6 +13,7 @@ from dayshift.cli.options import (
     Backend,
     JsonTo,
     Label,
+    Lamps,
     Model,
     Precision,
     Provenance,
@@ -51,6 +52,7 @@ def run(
         str | None, typer.Option("--size", metavar="WxH", help="Ask the source for this size.")
     ] = None,
     strength: Strength = None,
+    lamps: Lamps = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -154,11 +156,14 @@ def run(
                 backend=backend,
                 precision=precision,
                 strength=strength,
+                lamps=lamps,
                 size=opened.size[::-1],
                 lanes=lanes_for(policy_for(opened, chosen)),
                 building=Building(in_background=True, on_change=_teller(control)),
             )
         )
+        # A wish like any other, which outlives the model.
+        control.change(strength=strength, lamps=lamps)
         note(loaded.selection)
         live = stack.enter_context(
             load_live(

@@ -12,6 +12,7 @@ from dayshift.cli.options import (
     Backend,
     JsonTo,
     Label,
+    Lamps,
     Model,
     Precision,
     Provenance,
@@ -37,6 +38,7 @@ def translate(
     backend: Backend = "auto",
     precision: Precision = "auto",
     strength: Strength = None,
+    lamps: Lamps = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Translate again what is in DIR already.")
     ] = False,
@@ -130,8 +132,10 @@ def translate(
     from dayshift.translate import run_jobs
 
     check_json_target(json_to)
-    target = place_of(out)
-    jobs = plan_jobs([place_of(text) for text in inputs], target)
+    target, *sources = (place_of(text) for text in (out, *inputs))
+    if cluster is not None:  # its workers have folders of their own
+        target, *sources = (place.absolute() for place in (target, *sources))
+    jobs = plan_jobs(sources, target)
     if is_local(target):
         make_folder(target)
     request = Request(Marking(provenance, label), stabilise, overwrite, segment, warm_up)
@@ -143,7 +147,7 @@ def translate(
 
             if any(text.startswith("memory:") for text in (*inputs, out)):
                 raise UsageError("got memory:// with --cluster: its machines do not share a memory")
-            order = order_model(model, backend, precision, strength)
+            order = order_model(model, backend, precision, strength, lamps)
             wanted = Cluster(cluster, workers, cpus, gpus, start_timeout, task_timeout)
             executor = there = stack.enter_context(RayExecutor(wanted, order, request))
             note(there.selection)
@@ -154,6 +158,7 @@ def translate(
                     backend=backend,
                     precision=precision,
                     strength=strength,
+                    lamps=lamps,
                     lanes=lanes_for("every"),
                     building=Building(on_progress=on_build),
                 )

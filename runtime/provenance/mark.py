@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 from xml.sax.saxutils import escape
 
+from dayshift.runtime.effect import Turnable, effect_of
+
 # A camera's frame altered by a trained model: IPTC's word for it, which C2PA uses too.
 # https://cv.iptc.org/newscodes/digitalsourcetype/
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -16,7 +18,7 @@ LABEL = "AI-translated"
 NAMESPACE = "urn:dayshift:provenance:1"
 
 
-class Describable(Protocol):
+class Describable(Turnable, Protocol):
     """What a mark says of a model."""
 
     @property
@@ -32,11 +34,6 @@ class Describable(Protocol):
     @property
     def precision(self) -> str:
         """What the engine runs in."""
-        ...
-
-    @property
-    def strength(self) -> float:
-        """How much of the effect."""
         ...
 
 
@@ -83,11 +80,14 @@ class Mark:
 
 def mark_of(name: str, model: Describable) -> Mark:
     """Return the mark of what `model`, called `name`, makes from now on."""
+    effect = effect_of(model)
     settings = {
-        "strength": f"{model.strength:g}",
+        "strength": f"{effect.strength:g}",
         "precision": model.precision,
         "backend": model.backend_name,
     }
+    if effect.lamps is not None:
+        settings["lamps"] = f"{effect.lamps:g}"
     return Mark(name, model.sha256, settings)
 
 

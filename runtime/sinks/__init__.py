@@ -91,9 +91,7 @@ def _open_view(uri: Uri, stream: _Stream) -> Sink:
         return NullSink()
     from dayshift.runtime.sinks.window import WindowSink
 
-    if stream.desk is None:
-        return WindowSink()
-    return WindowSink(control=stream.desk.control, strength=stream.desk.strength)
+    return WindowSink(control=None if stream.desk is None else stream.desk.control)
 
 
 def _open_camera(uri: Uri, stream: _Stream) -> Sink:

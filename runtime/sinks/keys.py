@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from dayshift.runtime.streaming.control import Control
 
 KEYS = (
     ("[ ]", "strength"),
+    ("{ }", "lamps, where the model has them"),
     ("s", "before and after; , . move the line"),
     ("f", "freeze"),
     ("o", "overlay"),
@@ -14,33 +17,31 @@ KEYS = (
     ("h", "these keys"),
     ("q", "quit"),
 )
-_STRENGTH_STEP = 0.05
-_SPLIT_STEP = 0.05
+_STEP = 0.05
+_STEPS = {
+    "[": ("strength", -_STEP),
+    "]": ("strength", _STEP),
+    "{": ("lamps", -_STEP),
+    "}": ("lamps", _STEP),
+    ",": ("split", -_STEP),
+    ".": ("split", _STEP),
+}
 _STOP = frozenset("qQ\x1b")
 
 
-def turn(key: str, control: Control, *, strength: float) -> bool:
+def turn(key: str, control: Control) -> bool:
     """Do what a key stands for; say whether it ends the stream.
 
     Args:
         key: One character; unknown ones do nothing.
         control: What it turns.
-        strength: The strength in use, where the control does not say one.
     """
     settings = control.settings
-    now = strength if settings.strength is None else settings.strength
-    split = settings.split
+    if key in _STEPS:
+        _step(control, *_STEPS[key])
     match key.lower():
-        case "[":
-            control.change(strength=round(max(0.0, now - _STRENGTH_STEP), 3))
-        case "]":
-            control.change(strength=round(min(1.0, now + _STRENGTH_STEP), 3))
         case "s":
-            control.change(split=0.5 if split is None else None)
-        case "," if split is not None:
-            control.change(split=max(0.0, split - _SPLIT_STEP))
-        case "." if split is not None:
-            control.change(split=min(1.0, split + _SPLIT_STEP))
+            control.change(split=0.5 if settings.split is None else None)
         case "f":
             control.change(is_frozen=not settings.is_frozen)
         case "o":
@@ -50,3 +51,11 @@ def turn(key: str, control: Control, *, strength: float) -> bool:
         case "r":
             control.change(is_recording=not settings.is_recording)
     return key in _STOP
+
+
+def _step(control: Control, name: str, step: float) -> None:
+    """Move a value that is there within 0 to 1."""
+    values = {**asdict(control.effect), "split": control.settings.split}
+    now = values[name]
+    if now is not None:
+        control.change(**{name: round(min(1.0, max(0.0, now + step)), 3)})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dayshift.runtime.dependencies import missing_dependency
+from dayshift.runtime.effect import Effect
 from dayshift.runtime.frame import Pixels
 from dayshift.runtime.streaming.control import Settings
 from dayshift.runtime.streaming.status import Status
@@ -27,7 +28,7 @@ def draw_view(
     settings: Settings,
     status: Status | None,
     *,
-    strength: float,
+    effect: Effect,
     keys: Sequence[tuple[str, str]] = (),
 ) -> Pixels:
     """Return what to show; the image itself where there is nothing to add.
@@ -37,10 +38,10 @@ def draw_view(
         source: The frame it was made from, left of the split where it has the image's size.
         settings: Whether there is a split, an overlay, a recording.
         status: For the overlay.
-        strength: For the overlay.
+        effect: For the overlay.
         keys: To be listed, each with what it does.
     """
-    lines = [*_status_lines(status, strength)] if settings.has_overlay else []
+    lines = [*_status_lines(status, effect)] if settings.has_overlay else []
     lines += [f"{key}\t{meaning}" for key, meaning in keys]
     has_split = settings.split is not None and source.shape == image.shape
     if not (lines or has_split or settings.is_recording):
@@ -59,15 +60,17 @@ def draw_view(
     return view
 
 
-def _status_lines(status: Status | None, strength: float) -> list[str]:
+def _status_lines(status: Status | None, effect: Effect) -> list[str]:
     if status is None:
         return ["starting"]
     latency = status.latency_ms
+    lamps = "" if effect.lamps is None else f"  lamps {effect.lamps:.0%}"
     return [
         f"{status.state}  {status.fps_out:.1f} of {status.fps_in:.1f} fps  {status.size}",
         f"latency {latency.get('p50', 0):.0f} ms, p95 {latency.get('p95', 0):.0f} ms",
         f"dropped {status.frames_dropped}  outages {status.outages}",
-        f"{status.model} {status.backend} {status.precision}  strength {strength:.0%}",
+        f"{status.model} {status.backend} {status.precision}",
+        f"strength {effect.strength:.0%}{lamps}",
     ]
 
 

@@ -42,7 +42,6 @@ class WindowSink(Sink):
     Args:
         title: Of the window.
         control: What the keys turn; one of its own by default.
-        strength: The strength in use, where the control does not say one.
 
     Raises:
         SinkError: There is no display to open a window on.
@@ -50,15 +49,12 @@ class WindowSink(Sink):
 
     name = "window"
 
-    def __init__(
-        self, title: str = "dayshift", *, control: Control | None = None, strength: float = 1.0
-    ) -> None:
+    def __init__(self, title: str = "dayshift", *, control: Control | None = None) -> None:
         problem = find_display_problem()
         if problem is not None:
             raise SinkError(f"cannot open a window: {problem}; {_INSTEAD}")
         self._title = title
         self._control = control or Control()
-        self._strength = strength
         self._shows_keys = False
         self._width = 1
         self._is_shown = False
@@ -72,13 +68,12 @@ class WindowSink(Sink):
         """
         if self._is_over:
             return
-        settings = self._control.settings
         view = draw_view(
             image,
             frame.pixels,
-            settings,
+            self._control.settings,
             self._control.status,
-            strength=self._strength if settings.strength is None else settings.strength,
+            effect=self._control.effect,
             keys=KEYS if self._shows_keys else (),
         )
         if not self._is_shown:
@@ -88,7 +83,7 @@ class WindowSink(Sink):
         code = cv2.waitKey(1) & 0xFF
         key = "" if code == _NO_KEY else chr(code)
         self._shows_keys ^= key in ("h", "H")
-        pressed = key != "" and turn(key, self._control, strength=self._strength)
+        pressed = key != "" and turn(key, self._control)
         if pressed or not self._is_visible():
             self.close()
             raise StreamStopped

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.streaming.events import Events
 from dayshift.runtime.streaming.listeners import Listeners
@@ -25,6 +26,8 @@ class Settings:
 
     Attributes:
         strength: 0 returns the frame unchanged, 1 is the full effect; None leaves the model's own.
+        lamps: The share of the artificial light that burns, in models that have the control; None
+            leaves the model's own.
         is_frozen: Sinks get the last image again and again; nothing is translated.
         has_overlay: Views show state, rate and latency. Files never do.
         split: Where views part the frame, on the left, from its translation: 0 to 1 of the width;
@@ -37,6 +40,7 @@ class Settings:
     """
 
     strength: float | None = None
+    lamps: float | None = None
     is_frozen: bool = False
     has_overlay: bool = False
     split: float | None = None
@@ -47,7 +51,7 @@ class Settings:
     is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("strength", "split"):
+        for name in ("strength", "lamps", "split"):
             value = getattr(self, name)
             # Written so that NaN fails too.
             if value is not None and not 0 <= value <= 1:
@@ -64,14 +68,22 @@ class Control:
     Args:
         settings: What is wanted at the start.
         events: Of the same stream; new ones by default.
+        model_effect: What the model is at by itself; `LiveModel` says it for its own.
 
     Attributes:
         events: What happens to the stream.
     """
 
-    def __init__(self, settings: Settings | None = None, events: Events | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        events: Events | None = None,
+        *,
+        model_effect: Effect | None = None,
+    ) -> None:
         self.events = events or Events()
         self._settings = settings or Settings()
+        self._model_effect = model_effect or Effect()
         self._status: Status | None = None
         self._changes: Listeners[Settings] = Listeners()
         self._statuses: Listeners[Status] = Listeners()
@@ -82,6 +94,15 @@ class Control:
     def settings(self) -> Settings:
         """What is wanted now; to be read once per frame, and used as a whole."""
         return self._settings
+
+    @property
+    def effect(self) -> Effect:
+        """What the controls of the model in use are at: what is wanted, else its own."""
+        settings, own = self._settings, self._model_effect
+        return Effect(
+            own.strength if settings.strength is None else settings.strength,
+            own.lamps if own.lamps is None or settings.lamps is None else settings.lamps,
+        )
 
     @property
     def status(self) -> Status | None:
@@ -114,6 +135,10 @@ class Control:
     def stop(self) -> None:
         """End the stream well: what is on its way is delivered, and files are completed."""
         self.change(is_stopping=True)
+
+    def tell_model(self, effect: Effect) -> None:
+        """Say what the model that is now in use is at, and so which controls it has."""
+        self._model_effect = effect
 
     def publish(self, status: Status) -> None:
         """Let everyone see how the stream does; called by the pipeline."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.backends.server_address import is_server, parse_server
 from dayshift.runtime.closing import Closing
+from dayshift.runtime.effect import effect_of
 from dayshift.runtime.errors import BackendError, UsageError
 from dayshift.runtime.frame import Pixels
 from dayshift.runtime.streaming.backoff import Backoff
@@ -37,7 +38,8 @@ class LiveModel(Closing):
         first: The model, loaded; closed by this one.
         choice: What it was loaded by.
         load_model: Loads it again, or another choice.
-        control: Whose `model` and `precision` are followed; its events are told.
+        control: Whose `model` and `precision` are followed; its events are told, and which
+            controls the model in use has.
         backoff: Between attempts to get an engine back; the first is made at once.
     """
 
@@ -55,6 +57,7 @@ class LiveModel(Closing):
         self._control = control
         self._backoff = backoff or Backoff(first_s=0.2, cap_s=5.0)
         self._model = first
+        control.tell_model(effect_of(first))
         self._size: tuple[int, int] | None = None
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         self._loader: Loader | None = None
@@ -120,6 +123,17 @@ class LiveModel(Closing):
     @strength.setter
     def strength(self, value: float) -> None:
         self._model.strength = value
+
+    @property
+    def lamps(self) -> float:
+        """The share of the artificial light that burns; a model without the control leaves it."""
+        return self._model.lamps
+
+    @lamps.setter
+    def lamps(self, value: float) -> None:
+        model = self._model
+        if model.spec.controls.lamps is not None:
+            model.lamps = value
 
     def warm_up(self, height: int, width: int) -> None:
         """Compile for a frame size."""
@@ -205,10 +219,9 @@ class LiveModel(Closing):
         return [same, *others]
 
     def _replace(self, choice: Choice, frame: Pixels) -> Translated:
-        strength = self._model.strength
         model = self._load(choice)
         try:
-            model.strength = strength
+            self._hand_on(model)
             translated = model.translate(frame)
         except BaseException:
             model.close()
@@ -218,6 +231,13 @@ class LiveModel(Closing):
         self._model = model
         self._look_later()
         return translated
+
+    def _hand_on(self, model: OpenModel) -> None:
+        """Turn the next model to what this one is at, as far as both have the control."""
+        effect = effect_of(self._model)
+        model.strength = effect.strength
+        if effect.lamps is not None and model.spec.controls.lamps is not None:
+            model.lamps = effect.lamps
 
     def _look_later(self) -> None:
         """Set when a server that was lost is looked for next."""
@@ -262,9 +282,10 @@ class LiveModel(Closing):
             said = f"kept {self.name} {self.precision}: {_line(loader.error)}"
             self._control.events.tell("control", self.name, State.FAILED, said)
             return
-        loader.model.strength = self._model.strength
+        self._hand_on(loader.model)
         self._model.close()
         self._model, self._choice = loader.model, loader.choice
+        self._control.tell_model(effect_of(self._model))
         if is_return:
             self._tell(State.RUNNING, f"{self.device} is back: {self.backend_name} translates")
             return

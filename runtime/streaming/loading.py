@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dayshift.runtime.spec import ModelSpec
 from dayshift.runtime.streaming.translator import Translator
 
 _LOADER_JOIN_S = 0.5
@@ -15,6 +16,11 @@ _LOADER_JOIN_S = 0.5
 
 class OpenModel(Translator, Protocol):
     """A translator that must be closed."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its `model.json` says."""
+        ...
 
     @property
     def precisions(self) -> tuple[str, ...]:

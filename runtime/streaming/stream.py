@@ -13,7 +13,7 @@ from dayshift.runtime.sources.supervised import SupervisedSource
 from dayshift.runtime.streaming.capture import Capture, check_policy
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.ends import stopped_by
-from dayshift.runtime.streaming.translator import Translated, Translator
+from dayshift.runtime.streaming.translator import Translated, Translator, follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +54,12 @@ def stream(
         model: Translates the frames.
         policy: `latest` (the newest frame wins, others are dropped) or `every`; by default `latest`
             for a live source and `every` for another.
-        control: Its strength is followed and its stop ends the loop; the source's events are told
-            there.
+        control: Its strength and lamps are followed and its stop ends the loop; the source's events
+            are told there.
 
     Raises:
         DayshiftError: The source cannot be opened or broke off, or the engine failed.
-        UsageError: There is no such policy or scheme.
+        UsageError: There is no such policy or scheme, or lamps are wanted of a model without them.
     """
     chosen = check_policy(policy)
     desk = control or Control()
@@ -74,9 +74,8 @@ def stream(
         model.warm_up(height, width)
         capture.start()
         while (captured := capture.frames.get()) is not None:
-            frame, strength = captured.frame, desk.settings.strength
-            if strength is not None and strength != model.strength:
-                model.strength = strength
+            frame = captured.frame
+            follow(model, desk.settings)
             translation = model.translate(frame.pixels)
             latency_ms = (time.perf_counter() - frame.captured_at) * 1e3
             yield StreamResult(frame, translation.image, translation, frame.index, latency_ms)

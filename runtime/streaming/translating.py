@@ -19,7 +19,7 @@ from dayshift.runtime.streaming.capture import QUEUED_FRAMES, Capture, Captured
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.handover import HandOver
-from dayshift.runtime.streaming.translator import Translated, Translator
+from dayshift.runtime.streaming.translator import Translated, Translator, follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Translating:
     Args:
         capture: Where frames come from.
         model: Used by the threads until they have ended.
-        control: Whose strength and freeze are followed.
+        control: Whose strength, lamps and freeze are followed.
         governor: Decides on size and skips under the adaptive policy.
 
     Attributes:
@@ -151,8 +151,7 @@ class Translating:
         settings = self._control.settings
         if settings.is_frozen and self._has_translated:
             return Result(captured, queue_age_ms, None)
-        if settings.strength is not None and settings.strength != self._model.strength:
-            self._model.strength = settings.strength
+        follow(self._model, settings)
         thread = threading.get_ident()
         self._busy_since[thread] = started_at
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dayshift.runtime.frame import Pixels
+from dayshift.runtime.streaming.control import Settings
 from dayshift.runtime.streaming.report import Described, Timed
 
 
@@ -22,9 +23,11 @@ class Translator(Described, Protocol):
 
     Attributes:
         strength: How much of the effect, 0 to 1; set before a frame.
+        lamps: The share of the artificial light that burns, 0 to 1; set before a frame.
     """
 
     strength: float
+    lamps: float
 
     @property
     def lanes(self) -> int:
@@ -38,3 +41,11 @@ class Translator(Described, Protocol):
     def translate(self, frame: Pixels) -> Translated:
         """Translate a frame, uint8 BGR (H, W, 3)."""
         ...
+
+
+def follow(model: Translator, settings: Settings) -> None:
+    """Turn a model's controls to what is wanted, where that says anything."""
+    if settings.strength is not None and settings.strength != model.strength:
+        model.strength = settings.strength
+    if settings.lamps is not None and settings.lamps != model.lamps:
+        model.lamps = settings.lamps

@@ -127,14 +127,14 @@ class _Routes:
         """Answer with all the page shows besides the picture."""
         desk = self._desk
         settings, status = desk.control.settings, desk.control.status
-        recorder = desk.recorder
-        strength = desk.strength if settings.strength is None else settings.strength
+        effect, recorder = desk.control.effect, desk.recorder
         told = {
             "state": desk.control.events.state.value,
             "status": None if status is None else status.to_json(),
             "events": [event.to_json() for event in desk.control.events.recent[-8:]],
             "settings": {
-                "strength": strength,
+                "strength": effect.strength,
+                "lamps": effect.lamps,
                 "is_frozen": settings.is_frozen,
                 "is_recording": settings.is_recording,
                 "model": next(
@@ -158,6 +158,8 @@ class _Routes:
             changes = read_changes(body, models=self._desk.models, precisions=self._desk.precisions)
             if changes.get("is_recording") and self._desk.recorder is None:
                 raise UsageError("this stream has no recorder")
+            if "lamps" in changes and self._desk.control.effect.lamps is None:
+                raise UsageError("the model in use has no lamps to turn")
             # Not in the loop: whoever listens to the control may take its time.
             await run_in_threadpool(lambda: self._desk.control.change(**changes))
         except UsageError as error:

@@ -28,8 +28,8 @@ def read_changes(
     changes: dict[str, Any] = {}
     for key, value in body.items():
         match key:
-            case "strength":
-                changes[key] = _read_strength(value)
+            case "strength" | "lamps":
+                changes[key] = _read_share(key, value)
             case "is_frozen" | "is_recording":
                 if not isinstance(value, bool):
                     raise UsageError(f"expected true or false for {key}")
@@ -39,15 +39,15 @@ def read_changes(
             case "precision":
                 changes[key] = _read_choice(key, value, precisions)
             case _:
-                known = ", ".join(("strength", *_SWITCHES, "model", "precision"))
+                known = ", ".join(("strength", "lamps", *_SWITCHES, "model", "precision"))
                 raise UsageError(f"nothing of that name can be changed: expected {known}")
     return changes
 
 
-def _read_strength(value: object) -> float:
+def _read_share(key: str, value: object) -> float:
     # A bool is an int in Python; the bounds are written so that NaN fails too.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UsageError("expected a number from 0 to 1 for strength")
+        raise UsageError(f"expected a number from 0 to 1 for {key}")
     return float(value)
 
 

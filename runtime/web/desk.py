@@ -19,7 +19,6 @@ class Desk:
         models: The models that may be chosen, by the names that viewers see, and what each is
             loaded by; no other name is taken.
         precisions: The precisions that may be chosen.
-        strength: The strength at the start.
         domains: What is translated, such as day and night.
     """
 
@@ -27,5 +26,4 @@ class Desk:
     recorder: RecorderSink | None = None
     models: Mapping[str, str] = field(default_factory=dict)
     precisions: tuple[str, ...] = ()
-    strength: float = 1.0
     domains: tuple[str, str] = ("source", "translation")

@@ -34,7 +34,8 @@ def _weights() -> npt.NDArray[np.float32]:
 class _Graph:
     """Nodes and initializers, collected line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: tuple[str, ...]) -> None:
+        self.controls = controls
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -77,6 +78,8 @@ class _Graph:
         y = self.add("Mul", self.convolve(x, precision), "strength")
         darkness, glow = self.nodes_split(y)
         gain = self.add("Sub", self.const(1.0), self.add("Mul", darkness, self.const(0.8)))
+        if "lamps" in self.controls:
+            glow = self.add("Mul", glow, "lamps")
         return gain, self.add("Mul", glow, self.const(90.0))
 
     def nodes_split(self, x: str) -> tuple[str, str]:
@@ -103,7 +106,7 @@ class _Graph:
             "tiny",
             [
                 helper.make_tensor_value_info("frame", T.UINT8, shape),
-                helper.make_tensor_value_info("strength", T.FLOAT, [1]),
+                *(helper.make_tensor_value_info(name, T.FLOAT, [1]) for name in self.controls),
             ],
             [helper.make_tensor_value_info(name, T.UINT8, shape) for name in outputs],
             self.initializers,
@@ -114,18 +117,18 @@ class _Graph:
         return bytes(model.SerializeToString())
 
 
-def maps_graph(precision: str) -> bytes:
+def maps_graph(precision: str, controls: tuple[str, ...] = ("strength",)) -> bytes:
     """The maps form: shrunk frame in, gain and light out."""
-    graph = _Graph()
+    graph = _Graph(controls)
     gain, light = graph.maps(graph.frame(), precision)
     graph.to_image(graph.add("Mul", gain, graph.const(255.0)), "gain")
     graph.to_image(light, "light")
     return graph.serialize(("gain", "light"))
 
 
-def full_graph(precision: str) -> bytes:
+def full_graph(precision: str, controls: tuple[str, ...] = ("strength",)) -> bytes:
     """The full form, for sides that are multiples of 4: shrinks by 4, as maps do at 128x160."""
-    graph = _Graph()
+    graph = _Graph(controls)
     x = graph.frame()
     small = graph.add("AveragePool", x, kernel_shape=[4, 4], strides=[4, 4])
     gain, light = graph.maps(small, precision)
@@ -140,12 +143,12 @@ def _enlarge(graph: _Graph, x: str) -> str:
     return graph.add("Resize", x, "", scales, **mode)
 
 
-def write_model(folder: Path) -> Path:
-    """Write a model folder with both forms in every precision."""
+def write_model(folder: Path, controls: tuple[str, ...] = ("strength",)) -> Path:
+    """Write a model folder with both forms in every precision; it has the folder's name."""
     folder.mkdir(parents=True)
     for precision in GRAPHS:
-        (folder / f"{precision}.onnx").write_bytes(full_graph(precision))
-        (folder / f"maps.{precision}.onnx").write_bytes(maps_graph(precision))
+        (folder / f"{precision}.onnx").write_bytes(full_graph(precision, controls))
+        (folder / f"maps.{precision}.onnx").write_bytes(maps_graph(precision, controls))
 
     def files(prefix: str) -> dict[str, Any]:
         paths = {p: folder / f"{prefix}{p}.onnx" for p in GRAPHS}
@@ -153,15 +156,15 @@ def write_model(folder: Path) -> Path:
 
     spec = {
         "format_version": 1,
-        "name": "tiny",
+        "name": folder.name,
         "summary": "darkens and adds light",
         "method": "written by hand",
         "network": {"name": "convolution", "parameters": 162, "config": {"kernel": 3}},
         "domains": {"source": "day", "target": "night"},
-        "controls": {"strength": {"default": 1.0, "minimum": 0.0, "maximum": 1.0}},
+        "controls": {name: {"default": 1.0, "minimum": 0.0, "maximum": 1.0} for name in controls},
         "forms": {
-            "full": {"files": files(""), "multiple": 4, "short_side": None},
-            "maps": {"files": files("maps."), "short_side": SHORT_SIDE},
+            "full": {"files": files(""), "multiple": 4, "short_side": None, "controls": controls},
+            "maps": {"files": files("maps."), "short_side": SHORT_SIDE, "controls": controls},
         },
         "quality": {"int8": {"reference": "fp32", "n_frames": 3, "psnr_db": 41.5, "ssim": 0.98}},
         "training": {"recipe": "none", "data": [], "licence": "Apache-2.0"},

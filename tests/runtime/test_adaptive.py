@@ -112,7 +112,7 @@ class Same:
 class Watched:
     name = backend_name = backend_version = device = precision_requested = precision = "x"
     sha256 = "ab" * 32
-    strength = 1.0
+    strength = lamps = 1.0
     lanes = 1
 
     def __init__(self) -> None:

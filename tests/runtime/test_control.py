@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.streaming.control import Control, Settings
 
@@ -23,8 +24,9 @@ def test_a_change_replaces_what_it_names_and_nothing_else() -> None:
     ("change", "complaint"),
     [
         ({"strength": 1.5}, "got strength 1.5: expected a number from 0 to 1"),
+        ({"lamps": -0.1}, "got lamps -0.1: expected a number from 0 to 1"),
         ({"split": math.nan}, "got split nan: expected a number from 0 to 1"),
-        ({"colour": 1}, "no setting 'colour': expected one of strength,"),
+        ({"colour": 1}, "no setting 'colour': expected one of strength, lamps,"),
     ],
 )
 def test_a_wrong_change_changes_nothing(change: dict[str, Any], complaint: str) -> None:
@@ -32,6 +34,17 @@ def test_a_wrong_change_changes_nothing(change: dict[str, Any], complaint: str) 
     with pytest.raises(UsageError, match=complaint):
         control.change(is_frozen=True, **change)
     assert control.settings == Settings()
+
+
+def test_the_effect_is_what_is_wanted_of_the_controls_that_the_model_has() -> None:
+    control = Control(model_effect=Effect(0.8, 0.6))
+    assert control.effect == Effect(0.8, 0.6)
+    control.change(lamps=0.3)
+    assert control.effect == Effect(0.8, 0.3)
+    control.tell_model(Effect(0.7))
+    assert control.effect == Effect(0.7)
+    control.tell_model(Effect(1.0, 1.0))
+    assert control.effect == Effect(1.0, 0.3)
 
 
 def test_listeners_hear_of_changes_and_only_of_changes(caplog: pytest.LogCaptureFixture) -> None:

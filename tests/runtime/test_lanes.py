@@ -47,7 +47,7 @@ class Model:
     precision_requested = "auto"
     precision = "int8"
     sha256 = "ab" * 32
-    strength = 1.0
+    strength = lamps = 1.0
 
     def __init__(self, lanes: int, before: Callable[[Pixels], object] = lambda frame: None) -> None:
         self.lanes = lanes

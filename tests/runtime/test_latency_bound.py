@@ -76,7 +76,7 @@ class SlowModel:
 
     name = backend_name = backend_version = device = precision_requested = precision = "slow"
     sha256 = "ab" * 32
-    strength = 1.0
+    strength = lamps = 1.0
     lanes = 1
 
     def __init__(self, world: World) -> None:

@@ -10,14 +10,22 @@ import numpy.typing as npt
 import pytest
 
 from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.bundled import model_folder
+from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import load
+from dayshift.runtime.spec import Control as Limits
+from dayshift.runtime.spec import Controls, load_spec
 from dayshift.runtime.streaming.backoff import Backoff
-from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.control import Control, Settings
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.live_model import LiveModel
 from dayshift.runtime.streaming.loading import Choice
+from dayshift.runtime.streaming.translator import follow
 
+DAY2NIGHT = load_spec(model_folder("day2night"))
+PLAIN = DAY2NIGHT.model_copy(update={"controls": Controls()})
+LIT = DAY2NIGHT.model_copy(update={"controls": Controls(lamps=Limits(default=0.9))})
 Pixels = npt.NDArray[np.uint8]
 FRAME = np.full((16, 32, 3), 200, np.uint8)
 AT_ONCE = Backoff(first_s=0.001, cap_s=0.002)
@@ -46,6 +54,9 @@ class Engine:
         self.precision_requested = choice.precision
         self.precision = "fp32" if choice.precision == "auto" else choice.precision
         self.strength = 1.0
+        self.spec = PLAIN if self.name == "plain" else LIT
+        lamps = self.spec.controls.lamps
+        self.lamps = 1.0 if lamps is None else lamps.default
         self.warmed_up: list[tuple[int, int]] = []
         self.closed = 0
         self._fails = fails
@@ -92,10 +103,10 @@ def test_an_engine_that_throws_is_opened_again_and_the_frame_is_translated() -> 
     control = Control()
     shop = Shop(lambda choice, count: len(shop.engines) == 1 and count == 3)
     with open_live(shop, control) as model:
-        model.strength = 0.4
+        model.strength, model.lamps = 0.4, 0.6
         for _ in range(5):
             assert model.translate(FRAME).image is FRAME
-        assert model.strength == 0.4
+        assert (model.strength, model.lamps) == (0.4, 0.6)
     assert [engine.closed for engine in shop.engines] == [1, 1]
     assert [event.state for event in control.events.recent] == [State.RECONNECTING, State.RUNNING]
     assert "device lost; opening openvino" in control.events.recent[0].message
@@ -145,7 +156,7 @@ def test_a_frame_that_is_none_is_the_callers_mistake_and_no_outage(pristine_mode
 def test_a_precision_is_switched_while_the_stream_goes_on() -> None:
     control, shop = Control(), Shop()
     with open_live(shop, control) as model:
-        model.strength = 0.3
+        model.strength, model.lamps = 0.3, 0.7
         model.translate(FRAME)
         shop.may_load.clear()
         control.change(precision="int8")
@@ -154,10 +165,34 @@ def test_a_precision_is_switched_while_the_stream_goes_on() -> None:
             assert model.precision == "fp32"
         shop.may_load.set()
         translate_until(model, lambda: model.precision == "int8")
-        assert model.strength == 0.3
+        assert (model.strength, model.lamps) == (0.3, 0.7)
         assert shop.engines[1].warmed_up == [(16, 32)]
     assert [engine.closed for engine in shop.engines] == [1, 1]
     assert control.events.recent[-1].message.startswith("switched to day2night")
+
+
+def test_lamps_outlive_a_model_that_has_none() -> None:
+    control, shop = Control(Settings(strength=0.5, lamps=0.2)), Shop()
+    with open_live(shop, control) as model:
+
+        def switch(name: str) -> tuple[float, float, Effect]:
+            control.change(model=name)
+            translate_until(model, lambda: model.name == name)
+            follow(model, control.settings)
+            return model.strength, model.lamps, control.effect
+
+        assert switch("day2night") == (0.5, 0.2, Effect(0.5, 0.2))
+        assert switch("plain") == (0.5, 1.0, Effect(0.5))
+        assert switch("other") == (0.5, 0.2, Effect(0.5, 0.2))
+
+
+def test_lamps_that_nobody_turned_are_the_next_models_own() -> None:
+    control, shop = Control(), Shop()
+    with open_live(shop, control, Choice("plain")) as model:
+        assert control.effect.lamps is None
+        control.change(model="other")
+        translate_until(model, lambda: model.name == "other")
+        assert model.lamps == control.effect.lamps == 0.9
 
 
 def test_a_model_that_cannot_be_had_leaves_the_one_in_use_and_is_wanted_no_more() -> None:

@@ -39,7 +39,7 @@ class Identity:
     name = backend_name = backend_version = "identity"
     device = precision_requested = precision = "none"
     sha256 = "ab" * 32
-    strength = 1.0
+    strength = lamps = 1.0
     lanes = 1
 
     def __init__(self, before: Callable[[Pixels], object] = lambda frame: None) -> None:

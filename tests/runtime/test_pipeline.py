@@ -47,7 +47,7 @@ class Halver:
     precision_requested = "auto"
     precision = "int8"
     sha256 = "ab" * 32
-    strength = 1.0
+    strength = lamps = 1.0
     lanes = 1
 
     def __init__(self, before: Callable[[int], object] = lambda count: None) -> None:
@@ -312,6 +312,16 @@ def test_the_strength_can_be_turned_while_the_stream_runs() -> None:
     assert seen[-1] == 0.25
 
 
+def test_the_lamps_can_be_turned_while_the_stream_runs() -> None:
+    control, seen = Control(), []
+    model = Halver(lambda count: seen.append(model.lamps))
+    sink = Collector(lambda index: control.change(lamps=0.25))
+    run_pipeline(street(), model, [sink], policy="every", control=control)
+    assert seen[0] == 1.0
+    assert seen[-1] == 0.25
+    assert model.strength == 1.0
+
+
 def test_a_frozen_stream_repeats_its_last_image_and_translates_nothing() -> None:
     control, model = Control(), Halver()
 
@@ -445,7 +455,7 @@ class Same:
     preprocess_ms = infer_ms = postprocess_ms = 0.0
 
 class Identity:
-    strength = 1.0
+    strength = lamps = 1.0
     name = backend_name = backend_version = device = precision_requested = precision = sha256 = ""
     lanes = 1
     def warm_up(self, height, width): pass

@@ -162,7 +162,7 @@ class Copy:
 
     name, backend_name, backend_version, device = "copy", "none", "0", "CPU"
     precision, precision_requested, sha256 = "fp32", "fp32", "0" * 64
-    strength, lanes = 1.0, 1
+    strength, lamps, lanes = 1.0, 1.0, 1
     preprocess_ms = infer_ms = postprocess_ms = 0.0
 
     def warm_up(self, height: int, width: int) -> None:

@@ -13,7 +13,7 @@ from dayshift.runtime.errors import SourceError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.sources import Source, open_source
-from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.control import Control, Settings
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.stream import stream
 
@@ -169,3 +169,22 @@ def test_a_control_turns_the_strength_and_ends_the_loop(model: Model) -> None:
     assert strengths[0] == 1.0
     assert set(strengths[1:]) == {0.25}
     assert 6 <= len(strengths) < 20
+
+
+def test_a_control_turns_the_lamps_of_a_model_that_has_them(lit_model: Path) -> None:
+    control, lamps, levels = Control(), [], []
+    with load(lit_model, size=(48, 64)) as lit:
+        for result in stream(Watched(is_live=False), lit, control=control):
+            lamps.append(lit.lamps)
+            levels.append(result.image.mean())
+            control.change(lamps=0.0)
+            if result.index == 3:
+                control.stop()
+    assert lamps[0] == 1.0
+    assert set(lamps[1:]) == {0.0}
+    assert levels[-1] < levels[0] - 10
+
+
+def test_lamps_wanted_of_a_model_without_them_end_the_loop_in_a_line(model: Model) -> None:
+    with pytest.raises(UsageError, match="model tiny has no control for lamps: leave it"):
+        next(stream(Watched(is_live=False), model, control=Control(Settings(lamps=0.5))))

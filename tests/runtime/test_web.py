@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import open_sink
 from dayshift.runtime.sinks.http import HttpSink
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import open_source
-from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.control import Control, Settings
 from dayshift.runtime.web.access import Access, Bucket
 from dayshift.runtime.web.changes import read_changes
 from dayshift.runtime.web.desk import Desk
@@ -213,6 +214,23 @@ def test_what_the_page_turns_arrives_at_the_control(served: Served) -> None:
     assert b"/models" not in told.body
 
 
+def test_lamps_are_told_and_turned_where_the_model_in_use_has_them(served: Served) -> None:
+    def lamps() -> object:
+        return served.ask("/api/status").json["settings"]["lamps"]
+
+    assert lamps() is None
+    refused = served.ask("/api/control", "POST", {"lamps": 0.5})
+    assert (refused.status, refused.json["error"]) == (400, "the model in use has no lamps to turn")
+    assert served.control.settings == Settings()
+    served.control.tell_model(Effect(1.0, 0.8))
+    assert lamps() == 0.8
+    assert served.ask("/api/control", "POST", {"lamps": 0.25}).status == 200
+    assert served.control.settings == Settings(lamps=0.25)
+    assert lamps() == 0.25
+    served.control.tell_model(Effect(1.0))
+    assert lamps() is None
+
+
 @pytest.mark.parametrize(
     ("body", "line"),
     [
@@ -221,6 +239,7 @@ def test_what_the_page_turns_arrives_at_the_control(served: Served) -> None:
         ({"strength": 2}, "from 0 to 1 for strength"),
         ({"strength": True}, "from 0 to 1 for strength"),
         ({"strength": float("nan")}, "from 0 to 1 for strength"),
+        ({"lamps": -1}, "from 0 to 1 for lamps"),
         ({"is_frozen": 1}, "true or false for is_frozen"),
         ({"model": "../../etc"}, "expected one of day2night, other for model"),
         ({"precision": "fp8"}, "expected one of auto, int8 for precision"),

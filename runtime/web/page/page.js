@@ -146,17 +146,21 @@ function say(text, isBad = false) {
   $("message").classList.toggle("bad", isBad);
 }
 
-function showStrength(value) {
-  $("strength").value = value;
-  $("strength").style.setProperty("--filled", `${value * 100}%`);
-  $("strength-value").textContent = `${Math.round(value * 100)} %`;
+const sliders = ["strength", "lamps"];
+
+function slide(name, value) {
+  $(name).value = value;
+  $(name).style.setProperty("--filled", `${value * 100}%`);
+  $(`${name}-value`).textContent = `${Math.round(value * 100)} %`;
 }
 
-$("strength").addEventListener("input", () => {
-  const strength = Number($("strength").value);
-  showStrength(strength);
-  change({ strength });
-});
+for (const name of sliders) {
+  $(name).addEventListener("input", () => {
+    const value = Number($(name).value);
+    slide(name, value);
+    change({ [name]: value });
+  });
+}
 for (const name of ["model", "precision"]) {
   $(name).addEventListener("change", () => change({ [name]: $(name).value }));
 }
@@ -186,7 +190,10 @@ async function refresh() {
     $("state").dataset.state = told.state;
     $("state").lastElementChild.textContent = told.state;
   }
-  if (document.activeElement !== $("strength") || !isSending) showStrength(settings.strength);
+  $("lamps-control").hidden = settings.lamps === null;
+  for (const name of sliders) {
+    if (document.activeElement !== $(name) || !isSending) slide(name, settings[name]);
+  }
   press("record", settings.is_recording, settings.is_recording ? "Stop recording" : "Record");
   press("freeze", settings.is_frozen);
   $("record").disabled = $("snapshot").disabled = !told.can_record;
