@@ -65,6 +65,15 @@ class Footage:
             _ffmpeg("-i", self.video, "-t", seconds, "-c", "copy", part)
         return part
 
+    def within_scenes(self, seconds: float) -> Path:
+        """Return a part whose key frames are no cuts, where a memory would have nothing to lose."""
+        part = self.folder.parent / "part" / f"scenes-{seconds:g}.mp4"
+        if not part.exists():
+            part.parent.mkdir(exist_ok=True)
+            keys = ("-g", 30, "-keyint_min", 30, "-sc_threshold", 0)
+            _ffmpeg("-i", self.video, "-t", seconds, "-c:v", "libx264", *keys, "-an", part)
+        return part
+
 
 def _ffmpeg(*words: object) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, words)], check=True)
@@ -215,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--video-s", type=float, default=120.0, help="seconds of video")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--turns-s", type=float, default=40.0, help="seconds of video in turns")
+    parser.add_argument("--seams-s", type=float, default=12.0, help="seconds of video for seams")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds of one run")
     parser.add_argument(
@@ -235,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.only in (None, "turns"):
         told["turns"] = take_turns(footage, args.out, args.turns_s, args.rounds, args.limit)
     if args.only in (None, "seams"):
-        told["seams"] = measure_seams(footage.cut(args.turns_s), 10.0)
+        told["seams"] = measure_seams(footage.within_scenes(args.seams_s), 2.0)
     text = json.dumps(told, indent=2)
     print(text)
     if args.json is not None:

@@ -55,13 +55,14 @@ def footage(tmp_path: Path) -> Path:
 
 
 def start(footage: Path, out: Path, model: Path, address: str | None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dayshift", "translate", str(footage), "--out", str(out)]
+    # Named from the driver's folder, which is not the workers'.
+    command = [sys.executable, "-m", "dayshift", "translate", footage.name, "--out", str(out)]
     command += ["-m", str(model), "--no-provenance", "--segment", "5"]
     env = dict(os.environ)
     if address is not None:
         command += ["--cluster", "ray"]
         env["RAY_ADDRESS"] = address
-    return subprocess.Popen(command, env=env)
+    return subprocess.Popen(command, env=env, cwd=footage.parent)
 
 
 def hashes(out: Path) -> dict[str, str]:
