@@ -84,7 +84,6 @@ def serve_repository(
     """
     from dayshift.cli.extras import needs
     from dayshift.cli.output import check_json_target, emit
-    from dayshift.runtime.errors import UsageError
 
     with needs("onnx and tritonclient", extra="serving"):
         from dayshift.export.serving.repository import BACKENDS, write_ovms, write_triton
@@ -93,15 +92,7 @@ def serve_repository(
     check_json_target(json_to)
     size_wh = parse_size_option(size)
     assert size_wh is not None  # it has a default
-    for option, value, words in (
-        ("--for", server, ("triton", "ovms")),
-        ("--triton-backend", backend, BACKENDS),
-        ("--device", device, ("cpu", "gpu")),
-    ):
-        if value not in words:
-            raise UsageError(f"unknown {option} {value!r}: expected {' or '.join(words)}")
-    if device == "gpu" and (server, backend) != ("triton", "onnxruntime"):
-        raise UsageError("--device gpu is for --for triton --triton-backend onnxruntime")
+    _check_words(server, backend, device, BACKENDS)
     if server == "triton":
         serving = Serving(
             backend, device, instances, threads, batch, batch_wait_ms, streams, stream_idle_s
@@ -131,3 +122,18 @@ def serve_repository(
     }
     rows = [(key.replace("_", " "), str(value)) for key, value in result.items()]
     emit(result, rows, title=f"dayshift serve-repository: {model}", json_to=json_to)
+
+
+def _check_words(server: str, backend: str, device: str, backends: tuple[str, ...]) -> None:
+    """Refuse words that are not among those of an option, and what does not go together."""
+    from dayshift.runtime.errors import UsageError
+
+    for option, value, words in (
+        ("--for", server, ("triton", "ovms")),
+        ("--triton-backend", backend, backends),
+        ("--device", device, ("cpu", "gpu")),
+    ):
+        if value not in words:
+            raise UsageError(f"unknown {option} {value!r}: expected {' or '.join(words)}")
+    if device == "gpu" and (server, backend) != ("triton", "onnxruntime"):
+        raise UsageError("--device gpu is for --for triton --triton-backend onnxruntime")
