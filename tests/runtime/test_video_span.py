@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -23,7 +24,7 @@ def write_video(path: Path, *, codec: str = "libx264", times: list[int] | None =
     rng = np.random.default_rng(7)
     canvas = rng.integers(0, 255, (96, 256, 3), np.uint8)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options)
+        stream: Any = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         for number in range(FRAMES):
             pixels = np.ascontiguousarray(canvas[:, number : number + 128])
