@@ -78,3 +78,11 @@ def test_a_decoder_makes_no_larger_frames_than_its_limit(
     monkeypatch.setattr(video, "DECODER_LIMITS", {"max_pixels": "1000"})
     with pytest.raises(SourceError, match=r"cannot read|breaks off|no frame"):
         open_source(street_video)
+
+
+def test_a_decoder_that_looks_into_a_file_has_the_limit_too(tmp_path: Path) -> None:
+    """FFmpeg opens decoders, and may decode, to find out what is in a file."""
+    with video.open_container(_video_of_size(tmp_path / "small.avi", 64)) as container:
+        assert container.streams.video[0].codec_context.width == 64
+    with video.open_container(_video_of_size(tmp_path / "giant.avi", 17_000)) as container:
+        assert container.streams.video[0].codec_context.width == 0  # it was refused
