@@ -73,10 +73,10 @@ def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_folding_and_channel_order_keep_the_function() -> None:
     network = _network()
-    frame, strength = torch.rand(1, 3, 40, 48), torch.tensor([0.7])
+    frame, controls = torch.rand(1, 3, 48, 64), (torch.tensor([0.7]), torch.tensor([0.4]))
     with torch.no_grad():
         for original, deployed in zip(
-            network(frame, strength), prepare(network)(frame.flip(1), strength), strict=True
+            network(frame, *controls), prepare(network)(frame.flip(1), *controls), strict=True
         ):
             assert torch.allclose(original, deployed.flip(1), atol=1e-5)
 

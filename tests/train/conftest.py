@@ -75,9 +75,9 @@ def tiny_recipe() -> Recipe:
             },
             "data": {
                 "layout": "relight",
-                "rendered": 1,
-                "paired": 1,
-                "unpaired": 1,
+                "rendered_count": 1,
+                "paired_count": 1,
+                "photo_count": 1,
                 "height": 64,
                 "width": 80,
                 "shrink": 2.0,

@@ -160,7 +160,8 @@ def test_the_command_evaluates_a_checkpoint(
     assert done.code == 0, done.err
     metrics = json.loads(done.out)["metrics"]
     assert metrics["psnr_db"] == metrics["psnr_db_source"]  # strength 0 is the source
-    assert dayshift_command(*words, "--backend", "openvino").code == 2
+    for option in (("--backend", "openvino"), ("--lamps", "0.5")):
+        assert dayshift_command(*words, *option).code == 2
 
 
 def test_missing_weights_are_one_line_of_the_command(

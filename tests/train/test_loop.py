@@ -89,7 +89,7 @@ def test_averaged_batches_train_like_one_large_one(
             x = batch["frame"][:2] if self.whole else batch["frame"][self.turn : self.turn + 1]
             self.turn = 1 - self.turn
             generator = self.modules["generator"].eval()
-            gain, light = generator(x, torch.ones(len(x)))
+            gain, light = generator(x, torch.ones(len(x)), torch.ones(len(x)))
             loss = (gain + light - x).square().mean()
             update("generator", loss)
             return {"loss": loss.detach()}

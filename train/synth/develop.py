@@ -51,9 +51,12 @@ def develop_scene(plan: SetPlan, seed: int, part: Path) -> None:
             kept.mkdir(parents=True)
             for layer in (*part.glob("*.exr"), part / "scene.json"):
                 shutil.move(layer, kept / layer.name)
-        record = part / "record.json"
-        record.write_text(json.dumps(_record(plan, seed, rendered, truths), indent=1))
         target = plan.out / "scenes" / f"{seed:05d}.json"
+        earlier = json.loads(target.read_text())["times"] if target.exists() else {}
+        content = _record(plan, seed, rendered, truths)
+        content["times"] = {**earlier, **content["times"]}
+        record = part / "record.json"
+        record.write_text(json.dumps(content, indent=1))
         target.parent.mkdir(exist_ok=True)
         record.replace(target)
     except OSError as error:

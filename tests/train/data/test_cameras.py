@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dayshift.train.data import cameras
+from dayshift.train.data.images import DataError
 
 
 def test_pairs_of_other_tiers_are_left_out(data_root: Path) -> None:
@@ -10,6 +13,17 @@ def test_pairs_of_other_tiers_are_left_out(data_root: Path) -> None:
     assert [(len(days), len(nights)) for days, nights in pairs.scenes] == [(2, 2)]
 
 
-def test_triples_need_a_name_in_all_three_folders(data_root: Path) -> None:
+def test_a_rendering_has_the_hours_that_are_there(data_root: Path) -> None:
     (data_root / "synth/night/train/00001.png").unlink()
-    assert len(cameras.Triples.load(data_root / "synth").day) == 2
+    scenes = cameras.load_renderings(data_root / "synth", ["dusk", "night"])
+    assert [sorted(scene.others) for scene in scenes] == [
+        ["dusk", "night"],
+        ["dusk"],
+        ["dusk", "night"],
+    ]
+    assert all(scene.day.shape == scene.others["dusk"].shape for scene in scenes)
+
+
+def test_renderings_without_any_of_the_hours_are_an_error(data_root: Path) -> None:
+    with pytest.raises(DataError, match="blue"):
+        cameras.load_renderings(data_root / "synth", ["blue"])

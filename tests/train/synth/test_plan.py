@@ -7,6 +7,7 @@ import pytest
 from dayshift.runtime.errors import UsageError
 from dayshift.train.synth.light import (
     TIMES,
+    Hour,
     illumination,
     lamps_at,
     parse_times,
@@ -71,12 +72,21 @@ def test_the_artificial_light_is_a_parameter_of_its_own() -> None:
 
 
 def test_hours_are_names_or_numbers() -> None:
-    assert parse_times("day, night") == {"day": 0.0, "night": 1.0}
-    assert parse_times("0.6,dusk") == {"t0600": 0.6, "dusk": 0.5}
-    assert parse_times(",".join(TIMES)) == TIMES
+    assert parse_times("day, night") == {"day": Hour(0.0), "night": Hour(1.0)}
+    assert parse_times("0.6,dusk") == {"t0600": Hour(0.6), "dusk": Hour(0.5)}
+    assert parse_times(",".join(TIMES)) == {name: Hour(t) for name, t in TIMES.items()}
 
 
-@pytest.mark.parametrize("text", ["noon", "1.2", "-0.1", "nan", "", ","])
+def test_a_share_of_the_lamps_may_follow_an_hour() -> None:
+    assert parse_times("night@0.3,0.6@1") == {
+        "night-lamps030": Hour(1.0, 0.3),
+        "t0600-lamps100": Hour(0.6, 1.0),
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["noon", "1.2", "-0.1", "nan", "", ",", "night@", "night@2", "@0.5"]
+)
 def test_other_hours_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected"):
         parse_times(text)

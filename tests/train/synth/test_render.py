@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -9,11 +11,13 @@ import cv2
 import pytest
 
 from dayshift.runtime.errors import MissingDependency, UsageError
+from dayshift.train.synth.blender import worker
+from dayshift.train.synth.light import Hour
 from dayshift.train.synth.render import SetPlan, SynthError, find_blender, render_set
 
 WIDTH, HEIGHT = 96, 54
 StandIn = Callable[..., str]
-TIMES = {"day": 0.0, "dusk": 0.5, "night": 1.0}
+TIMES = {"day": Hour(0.0), "dusk": Hour(0.5), "night": Hour(1.0)}
 
 
 def plan_of(out: Path, count: int = 4, *, frames: int = 1) -> SetPlan:
@@ -73,6 +77,36 @@ def test_scenes_that_are_there_are_left_alone(tmp_path: Path, stand_in: StandIn)
     assert render_set(plan_of(out, 3), python=python) == 1
     assert kept.read_bytes() == b"mine"
     assert content(out).keys() > before.keys()
+
+
+def test_another_hour_is_developed_from_kept_layers(tmp_path: Path, stand_in: StandIn) -> None:
+    out = tmp_path / "set"
+    plan = dataclasses.replace(plan_of(out, 2), keep_layers=True)
+    render_set(plan, python=stand_in())
+    nights = content(out / "night")
+    more = dataclasses.replace(plan, times={**plan.times, "night-lamps000": Hour(1.0, 0.0)})
+    assert render_set(more, python=stand_in("raise SystemExit('rendered again')")) == 2
+    assert content(out / "night") == nights
+    unlit = cv2.imread(str(out / "night-lamps000/train/00009.jpg"))
+    lit = cv2.imread(str(out / "night/train/00009.jpg"))
+    assert unlit is not None
+    assert lit is not None
+    assert unlit.mean() < lit.mean()
+
+
+def test_an_hour_whose_layers_were_not_kept_is_rendered(tmp_path: Path, stand_in: StandIn) -> None:
+    out = tmp_path / "set"
+    render_set(plan_of(out, 2), python=stand_in())
+    more = dataclasses.replace(plan_of(out, 2), times={"blue": Hour(0.75)})
+    assert render_set(more, python=stand_in()) == 2
+    assert (out / "blue/train/00009.jpg").exists()
+    assert render_set(plan_of(out, 2), python=stand_in()) == 0  # the first hours are known still
+
+
+def test_what_the_renderer_prints_while_it_loads_is_no_answer() -> None:
+    tree = ast.parse(Path(worker.__file__).read_text())
+    imported = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert not any((node.module or "").startswith("dayshift") for node in imported)
 
 
 def test_a_worker_that_dies_costs_one_try(tmp_path: Path, stand_in: StandIn) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dayshift.train.data.cameras import Triples
+from dayshift.train.data.cameras import load_renderings
 from dayshift.train.synth.plan import draw_plan
 
 SAMPLES = Path(__file__).parents[2] / "data/synth"
@@ -76,5 +76,5 @@ def test_a_record_repeats_the_plan_that_its_seed_gives(seed: int) -> None:
 
 
 def test_training_reads_a_set_as_it_was_rendered() -> None:
-    triples = Triples.load(SAMPLES)
-    assert len(triples.day) == len(triples.dusk) == len(triples.night) == len(SEEDS)
+    scenes = load_renderings(SAMPLES, ["dusk", "night"])
+    assert [sorted(scene.others) for scene in scenes] == [["dusk", "night"]] * len(SEEDS)
