@@ -47,7 +47,7 @@ def is_cut(connection: socket.socket) -> bool:
     [
         b"",
         b"GET / HTTP/1.1\r\nHost: local",
-        b"POST /api/snapshot HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"POST /api/control HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 100\r\n\r\n{",
         GREETING + b"\r\n" + b"GET / HTTP/1.1\r\n",  # the second request is the slow one
     ],
