@@ -13,6 +13,7 @@ themselves, before they are encoded. Bounded: every run has a limit of `--limit`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -139,8 +140,12 @@ def survive_kills(
     """Kill a node, then the driver, start it again; return what was seen."""
 
     def done() -> dict[str, int]:
-        files = [*out.rglob("*.mp4"), *out.rglob("*.jpg")]
-        return {str(file): file.stat().st_mtime_ns for file in files if file.name[0] != "."}
+        times: dict[str, int] = {}
+        for pattern in (f"{WORK_FOLDER}/drive.mp4/*/*.json", "photos/[!.]*.jpg", "*.mp4"):
+            with contextlib.suppress(FileNotFoundError):  # a folder that is removed meanwhile
+                for file in out.glob(pattern):
+                    times[str(file)] = file.stat().st_mtime_ns
+        return times
 
     def is_under_way(count: int) -> bool:
         return len(done()) >= count
