@@ -183,7 +183,7 @@ def night_l1(fake: Tensor, target: Tensor, weight: Tensor | None = None) -> Tens
         target: what they should be.
         weight: optional (N, 1, H, W) in [0, 1]; pixels that must not count get 0.
     """
-    difference = (fake - target).abs() + 0.5 * (_root(fake) - _root(target)).abs()
+    difference = (fake - target).abs() + 0.5 * (root(fake) - root(target)).abs()
     if weight is not None:
         difference = difference * weight
     return difference.mean()
@@ -224,7 +224,8 @@ def _gram(features: Tensor) -> Tensor:
         return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
 
-def _root(image: Tensor) -> Tensor:
+def root(image: Tensor) -> Tensor:
+    """Return the square root, whose slope is bounded at 0."""
     return (image.clamp_min(0) + _SQRT_FLOOR).sqrt()
 
 

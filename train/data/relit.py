@@ -21,6 +21,8 @@ from dayshift.runtime.image import Pixels
 
 Floats = npt.NDArray[np.float32]
 
+DIM_LAMPS = 0.3
+
 _GAMMA = 2.2
 _SMALL_SIDE = 144  # on which the sky is looked for
 # Linear BGR.
@@ -35,11 +37,16 @@ _DUSK_TINT = np.array([0.20, 0.145, 0.125], np.float32)
 
 @dataclass(frozen=True)
 class RelitPhoto:
-    """A day photo and what it is about at dusk and by night: uint8 BGR (H, W, 3)."""
+    """A day photo, and what it is about at dusk and by night: uint8 BGR (H, W, 3).
+
+    Attributes:
+        dim: By night with `DIM_LAMPS` of the lamps.
+    """
 
     day: Pixels
     dusk: Pixels
     night: Pixels
+    dim: Pixels
 
 
 def relight_all(days: Sequence[Pixels]) -> list[RelitPhoto]:
@@ -61,13 +68,18 @@ def relight_photo(day: Pixels) -> RelitPhoto:
     street = np.where(rows > horizon, 0.55 + 0.45 * np.sin(np.pi * below**0.8), 0.55)
     lamps = (street * np.exp(-above / 0.16) * 0.55)[:, None, None] * _LAMP
     glow = np.exp(-above / 0.3)[:, None, None]
-    night = _join(
-        _by_lamplight(surface) * (_AMBIENT + lamps * 0.22), _NIGHT_SKY + _SKY_GLOW * glow, sky
+    night, dim = (
+        _join(
+            _by_lamplight(surface) * (_AMBIENT + lamps * (0.22 * share)),
+            _NIGHT_SKY + _SKY_GLOW * glow * share,
+            sky,
+        )
+        for share in (1.0, DIM_LAMPS)
     )
     detail = np.clip(linear.mean(axis=2, keepdims=True) / 0.5, 0.5, 1.25) ** np.float32(0.5)
     dusk_sky = (_DUSK_SKY_TOP * (1 - glow) + _DUSK_SKY_LOW * glow) * detail
     dusk = _join(linear * _DUSK_TINT + surface * lamps * 0.10, dusk_sky, sky)
-    return RelitPhoto(day, dusk, night)
+    return RelitPhoto(day, dusk, night, dim)
 
 
 def _by_lamplight(surface: Floats) -> Floats:

@@ -192,8 +192,10 @@ class Relight:
         again = self.generator.maps(noisy.clamp(0, 1), batch["strength"][n:], batch["lamps"][n:])
         inside = (..., slice(8, -8), slice(8, -8))
         differences = [
-            functional.grid_sample(before[n:].float(), grid, align_corners=False)[inside].sqrt()
-            - after.float()[inside].sqrt()
+            losses.root(
+                functional.grid_sample(before[n:].float(), grid, align_corners=False)[inside]
+            )
+            - losses.root(after.float()[inside])
             for before, after in zip(maps, again, strict=True)
         ]
         return torch.stack([difference.abs().mean() for difference in differences]).sum()
@@ -231,9 +233,9 @@ def _small_motions(images: Tensor) -> Tensor:
 
 
 def _nights_of(batch: Batch, fake: Tensor) -> Tensor:
-    """Return the photos translated to full night; there are no real dusks to judge by."""
+    """Return the photos translated to full, lit night; there are no other real ones to judge by."""
     n = _rendered(batch)
-    return fake[n:][batch["strength"][n:] == 1]
+    return fake[n:][(batch["strength"][n:] == 1) & (batch["lamps"][n:] == 1)]
 
 
 def _judged(image: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,16 @@ class RelightDataSection(Section):
     width: PositiveInt = 320
     shrink: float = Field(default=1.6, gt=1)
     dusk_share: float = Field(default=0.35, ge=0, le=1)
+    dim_share: float = Field(default=0.2, ge=0, le=1)
+
+
+class Sample(NamedTuple):
+    """A frame, uint8 BGR, and what it should become at that strength with those lamps."""
+
+    frame: Pixels
+    target: Pixels
+    strength: float
+    lamps: float = 1.0
 
 
 class RelightData:
@@ -124,17 +134,16 @@ class RelightData:
         samples = [self._rendered(rng) for _ in range(sizes.rendered_count)]
         paired = [self._paired(rng) for _ in range(sizes.paired_count)]
         photos = [self._photo(rng) for _ in range(sizes.photo_count)]
-        drawn = [s[:3] for s in samples] + [s[:3] for s in paired] + photos
-        frames = [frame for frame, _, _ in drawn]
-        lamps = [s[3] for s in samples] + [1.0] * (len(frames) - len(samples))
+        drawn = [*samples, *(sample for sample, _ in paired), *photos]
+        frames = [sample.frame for sample in drawn]
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
         return {
             "frame": _to_tensor(frames),
             "small": _to_tensor([resize(f, small_size) for f in frames]),
-            "strength": torch.tensor([strength for _, _, strength in drawn]),
-            "lamps": torch.tensor(lamps),
-            "target": _to_tensor([target for _, target, _ in drawn]),
-            "weight": torch.from_numpy(np.stack([s[3] for s in paired])[:, None]),
+            "strength": torch.tensor([sample.strength for sample in drawn]),
+            "lamps": torch.tensor([sample.lamps for sample in drawn]),
+            "target": _to_tensor([sample.target for sample in drawn]),
+            "weight": torch.from_numpy(np.stack([counts for _, counts in paired])[:, None]),
             "nights": _to_tensor([self._night(rng) for _ in frames[sizes.rendered_count :]]),
         }
 
@@ -142,7 +151,7 @@ class RelightData:
     def _size(self) -> tuple[int, int]:
         return self.section.height, self.section.width
 
-    def _rendered(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, float]:
+    def _rendered(self, rng: np.random.Generator) -> Sample:
         scene = self.renderings[int(rng.integers(len(self.renderings)))]
         hours = [hour for hour in scene.others if hour != "night"]
         if not hours or ("night" in scene.others and rng.random() < self.section.night_share):
@@ -150,10 +159,10 @@ class RelightData:
         hour = hours[int(rng.integers(len(hours)))]
         images = augment.random_crop([scene.day, scene.others[hour]], self._size, rng)
         if rng.random() < 0.5:
-            images = augment.add_texture(images, self._photo(rng)[0], rng)
-        return augment.vary_camera(images[0], rng), images[1], *self.section.hours[hour]
+            images = augment.add_texture(images, self._photo(rng).frame, rng)
+        return Sample(augment.vary_camera(images[0], rng), images[1], *self.section.hours[hour])
 
-    def _paired(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float, Mask]:
+    def _paired(self, rng: np.random.Generator) -> tuple[Sample, Mask]:
         days, nights = self.pairs.scenes[int(rng.integers(len(self.pairs.scenes)))]
         day, night = days[int(rng.integers(len(days)))], nights[int(rng.integers(len(nights)))]
         day, night = augment.random_crop([day, night], self._size, rng)
@@ -164,18 +173,21 @@ class RelightData:
         target, strength = self._regrade(night, rng), 1.0
         if rng.random() < self.section.dusk_share:
             target, strength = augment.halfway(day, target), 0.5
-        return augment.vary_camera(day, rng), target, strength, counts
+        return Sample(augment.vary_camera(day, rng), target, strength), counts
 
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
         return augment.darken_exposure(night, self.section.regrade, rng)
 
-    def _photo(self, rng: np.random.Generator) -> tuple[Pixels, Pixels, float]:
+    def _photo(self, rng: np.random.Generator) -> Sample:
         source = self.days[int(rng.integers(len(self.days)))]
         photo = source[int(rng.integers(len(source)))]
-        is_dusk = rng.random() < self.section.dusk_share
-        target = photo.dusk if is_dusk else photo.night
+        target, strength, lamps = photo.night, 1.0, 1.0
+        if rng.random() < self.section.dusk_share:
+            target, strength = photo.dusk, 0.5
+        elif rng.random() < self.section.dim_share:
+            target, lamps = photo.dim, relit.DIM_LAMPS
         day, target = augment.random_crop([photo.day, target], self._size, rng)
-        return augment.vary_camera(day, rng), target, 0.5 if is_dusk else 1.0
+        return Sample(augment.vary_camera(day, rng), target, strength, lamps)
 
     def _night(self, rng: np.random.Generator) -> Pixels:
         source = self.nights[int(rng.integers(len(self.nights)))]
