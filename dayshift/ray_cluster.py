@@ -222,7 +222,7 @@ def _connect(address: str) -> None:
     try:
         # Workers' output is theirs; what matters comes back as an answer.
         ray.init(address=address if rest else None, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises no narrower one where a node does not start
         raise UsageError(
             f"no Ray cluster at {address} ({_first_line(error)}): start one with ray start --head"
         ) from error
