@@ -15,6 +15,8 @@ import av
 import pytest
 
 from dayshift import __version__
+from dayshift.runtime.provenance.verification import verify_file
+from dayshift.runtime.sources import open_source
 
 Dayshift = Callable[..., Any]
 SYNTHETIC = "synthetic://?size=160x120&frames=8&pace=0"
@@ -73,6 +75,7 @@ def test_python_m_dayshift_is_the_same_command() -> None:
         (["run"], "Missing argument 'SOURCE'; see dayshift run --help"),
         (["run", "0", "--sped", "3"], "No such option: --sped"),
         (["run", "0", "--strength", "much"], "see dayshift run --help"),
+        (["run", SYNTHETIC, "null://", "--lamps", "0.5"], "model tiny has no control for lamps"),
         (["run", SYNTHETIC, "--size", "720p"], "expected WIDTHxHEIGHT"),
         (["run", SYNTHETIC, "null://", "--policy", "some"], "there is no policy 'some'"),
         (["run", SYNTHETIC, "gopher://x"], "no sink has the scheme 'gopher'"),
@@ -145,6 +148,25 @@ def test_run_writes_several_sinks_at_once(
     assert len(visible_files(tmp_path / "night")) == 8
 
 
+def test_run_burns_a_share_of_the_lamps_and_says_so_in_the_mark(
+    dayshift_command: Dayshift, lit_model: Path, tmp_path: Path
+) -> None:
+    levels = []
+    for lamps in ("0", "0.5"):
+        folder = tmp_path / lamps
+        done = dayshift_command(
+            "run", SYNTHETIC, f"frames://{folder}", "-m", lit_model, "--lamps", lamps
+        )
+        assert done.code == 0, done.err
+        picture = folder / "000003.png"
+        assert f"lamps {lamps};" in (verify_file(picture).settings or "")
+        with open_source(picture) as source:
+            frame = source.read()
+        assert frame is not None
+        levels.append(frame.pixels.mean())
+    assert levels[1] > levels[0] + 5
+
+
 @pytest.mark.parametrize("policy", ["latest", "every"])
 def test_a_duration_ends_an_endless_source(
     dayshift_command: Dayshift, tiny_model: Path, policy: str
@@ -185,9 +207,16 @@ def test_info_shows_the_card_and_writes_it(dayshift_command: Dayshift, tiny_mode
     assert done.code == 0, done.err
     for word in ("tiny", "day to night", "maps.int8.onnx", "PSNR 41.5 dB", "Apache-2.0"):
         assert word in done.out
+    assert "lamps" not in done.out
     result = json.loads(dayshift_command("info", tiny_model, "--json", "-").out)
     assert result["name"] == "tiny"
     assert result["folder"] == str(tiny_model)
+
+
+def test_info_shows_the_range_of_the_lamps(dayshift_command: Dayshift, lit_model: Path) -> None:
+    out = dayshift_command("info", lit_model).out
+    row = next(line for line in out.splitlines() if "lamps" in line)
+    assert "0 to 1, by default 1" in row
 
 
 def test_models_lists_day2night(dayshift_command: Dayshift) -> None:

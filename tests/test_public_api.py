@@ -62,6 +62,14 @@ def test_a_loaded_model_turns_a_frame_into_an_image(tiny_model: Path) -> None:
     assert not np.array_equal(image, frame)
 
 
+def test_a_loaded_model_burns_a_share_of_its_lamps(lit_model: Path) -> None:
+    frame = np.full((48, 64, 3), 120, np.uint8)
+    with dayshift.load(lit_model, lamps=0.0) as model:
+        dark = model(frame)
+        model.lamps = 1.0
+        assert model(frame).mean() > dark.mean() + 5
+
+
 def test_a_stream_is_a_loop_over_results(tiny_model: Path) -> None:
     with dayshift.load(tiny_model) as model:
         results = list(

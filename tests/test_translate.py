@@ -115,6 +115,20 @@ def test_images_and_videos_are_translated_whole(
         assert sum(1 for _ in container.decode(video=0)) == 12
 
 
+def test_lamps_are_those_of_the_model(
+    dayshift_command: Dayshift, lit_model: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    photo = write_image(tmp_path / "in" / "photo.png", size=(64, 96))
+    words = ["translate", photo, "--out", tmp_path / "out", "--lamps", "0.25"]
+    done = dayshift_command(*words, "-m", tiny_model)
+    assert (done.code, done.out) == (2, "")
+    assert "model tiny has no control for lamps: leave it" in done.error
+    assert dayshift_command(*words, "-m", lit_model).code == 0
+    with load(lit_model, lamps=0.25) as model:
+        expected = model(read_image(photo))
+    assert np.array_equal(read_image(tmp_path / "out" / "photo.png"), expected)
+
+
 def test_one_bad_input_does_not_lose_the_others(
     dayshift_command: Dayshift, tiny_model: Path, street_video: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from dayshift.runtime.frame import Pixels
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
-from dayshift.runtime.streaming.loading import Choice, Load, Loader, OpenModel
+from dayshift.runtime.streaming.loading import Choice, Load, Loader, OpenModel, hand_on
 from dayshift.runtime.streaming.translator import Translated
 from dayshift.runtime.uri import redact
 
@@ -221,7 +221,7 @@ class LiveModel(Closing):
     def _replace(self, choice: Choice, frame: Pixels) -> Translated:
         model = self._load(choice)
         try:
-            self._hand_on(model)
+            hand_on(self._model, model)
             translated = model.translate(frame)
         except BaseException:
             model.close()
@@ -231,13 +231,6 @@ class LiveModel(Closing):
         self._model = model
         self._look_later()
         return translated
-
-    def _hand_on(self, model: OpenModel) -> None:
-        """Turn the next model to what this one is at, as far as both have the control."""
-        effect = effect_of(self._model)
-        model.strength = effect.strength
-        if effect.lamps is not None and model.spec.controls.lamps is not None:
-            model.lamps = effect.lamps
 
     def _look_later(self) -> None:
         """Set when a server that was lost is looked for next."""
@@ -282,7 +275,7 @@ class LiveModel(Closing):
             said = f"kept {self.name} {self.precision}: {_line(loader.error)}"
             self._control.events.tell("control", self.name, State.FAILED, said)
             return
-        self._hand_on(loader.model)
+        hand_on(self._model, loader.model)
         self._model.close()
         self._model, self._choice = loader.model, loader.choice
         self._control.tell_model(effect_of(self._model))

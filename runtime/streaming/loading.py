@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dayshift.runtime.effect import effect_of
 from dayshift.runtime.spec import ModelSpec
 from dayshift.runtime.streaming.translator import Translator
 
@@ -42,6 +43,14 @@ class Choice:
 
 
 Load = Callable[[Choice], OpenModel]
+
+
+def hand_on(old: OpenModel, new: OpenModel) -> None:
+    """Turn a model to what the one before it was at, as far as both have the control."""
+    effect = effect_of(old)
+    new.strength = effect.strength
+    if effect.lamps is not None and new.spec.controls.lamps is not None:
+        new.lamps = effect.lamps
 
 
 class Loader:

@@ -109,6 +109,29 @@ def test_a_strength_out_of_range_is_refused(pristine_model: Path, strength: floa
     assert model.strength == 0.4
 
 
+def test_lamps_turn_while_the_model_runs(lit_model: Path, backend: str, street: Street) -> None:
+    frame = street(*SIZE)
+    with load(lit_model, backend=backend, lamps=0.5, size=SIZE) as model:
+        half = model(frame).mean()
+        model.lamps = 1.0
+        lit = model(frame).mean()
+        model.lamps = 0.0
+        dark = model(frame).mean()
+        assert (model.lamps, model.strength) == (0.0, 1.0)
+        with pytest.raises(UsageError, match="lamps nan is out of range: expected 0 to 1"):
+            model.lamps = math.nan
+    assert lit - half == pytest.approx(half - dark, abs=2)
+    assert half > dark + 5
+
+
+def test_lamps_of_a_model_without_them_are_refused(pristine_model: Path) -> None:
+    with pytest.raises(UsageError, match="model tiny has no control for lamps: leave it"):
+        load(pristine_model, lamps=0.5, size=SIZE)
+    model = load(pristine_model, size=SIZE)
+    with pytest.raises(UsageError, match="no control for lamps"):
+        model.lamps = 0.5
+
+
 def test_the_models_own_limits_and_default_hold(model_folder: Path, edit_spec: EditSpec) -> None:
     limits = {"default": 0.6, "minimum": 0.2, "maximum": 0.8}
     edit_spec(lambda spec: spec["controls"].update(strength=limits))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -17,8 +18,15 @@ import pytest
 pytest.importorskip("websockets", reason="driving a browser needs the extra `dev`")
 
 from dayshift.benchmarks.chromium import Browser, Tab, find_chromium, open_chromium
+from dayshift.runtime.model import Model, load
 from dayshift.runtime.provenance.verification import verify_file
+from dayshift.runtime.sinks.http import HttpSink
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.streaming.control import Control
+from dayshift.runtime.streaming.live_model import LiveModel
+from dayshift.runtime.streaming.loading import Choice
+from dayshift.runtime.streaming.pipeline import run_pipeline
+from dayshift.runtime.web.desk import Desk
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,6 +40,10 @@ LEVEL = """(() => { const c = document.getElementById('picture');
   return sum / d.length * 4 / 3; })()"""
 
 
+# Whether the page shows the slider, by model.
+LAMPS = {"tiny": "false", "lit": "true"}
+
+
 @dataclass
 class Stream:
     url: str
@@ -39,9 +51,9 @@ class Stream:
 
 
 @pytest.fixture(scope="module")
-def stream(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+def stream(lit_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
     """`dayshift run` with a page, as a person starts it; other machines may see it."""
-    yield from run(tiny_model, tmp_path_factory.mktemp("kept"), "http://0.0.0.0:0")
+    yield from run(lit_model, tmp_path_factory.mktemp("kept"), "http://0.0.0.0:0")
 
 
 def run(model: Path, folder: Path, sink: str) -> Iterator[Stream]:
@@ -93,20 +105,71 @@ def test_the_picture_is_live_and_the_stream_tells_of_itself(tab: Tab) -> None:
     tab.wait_for("document.getElementById('latency').textContent.includes('ms p95')")
 
 
-def test_the_strength_slider_changes_the_picture(tab: Tab) -> None:
-    def turn(strength: float) -> float:
-        tab.evaluate(
-            f"(() => {{ const s = document.getElementById('strength'); s.value = {strength};"
-            " s.dispatchEvent(new Event('input')); })()"
-        )
-        tab.wait_for(f"told.settings.strength === {strength}")
-        before = tab.evaluate("shown.serial")
-        tab.wait_for(f"shown.serial > {before} + 5")
-        return float(tab.evaluate(LEVEL))
+def slide(tab: Tab, name: str, value: float) -> float:
+    """Move a slider; return the brightness of the picture that follows."""
+    tab.evaluate(
+        f"(() => {{ const s = document.getElementById('{name}'); s.value = {value};"
+        " s.dispatchEvent(new Event('input')); })()"
+    )
+    tab.wait_for(f"told.settings.{name} === {value}")
+    before = tab.evaluate("shown.serial")
+    tab.wait_for(f"shown.serial > {before} + 5")
+    return float(tab.evaluate(LEVEL))
 
-    dark, light = turn(1), turn(0)
+
+def choose(tab: Tab, name: str, value: str) -> None:
+    tab.evaluate(
+        f"(() => {{ const s = document.getElementById('{name}'); s.value = '{value}';"
+        " s.dispatchEvent(new Event('change')); })()"
+    )
+
+
+def test_the_strength_slider_changes_the_picture(tab: Tab) -> None:
+    dark, light = slide(tab, "strength", 1), slide(tab, "strength", 0)
     assert abs(light - dark) > 10
-    assert turn(1) == pytest.approx(dark, abs=4)
+    assert slide(tab, "strength", 1) == pytest.approx(dark, abs=4)
+
+
+def test_the_lamps_slider_is_there_where_the_model_in_use_has_lamps(
+    browser: Browser, lit_model: Path, tiny_model: Path
+) -> None:
+    control = Control()
+    models = {"lit": str(lit_model), "tiny": str(tiny_model)}
+
+    def load_again(choice: Choice) -> Model:
+        return load(choice.model, size=(240, 320))
+
+    first = load(lit_model, lamps=0.5, size=(240, 320))
+    source = open_source("synthetic://?size=320x240&fps=30")
+    with (
+        LiveModel(first, Choice(lit_model), load_again, control) as model,
+        HttpSink(Desk(control, models=models), port=0) as sink,
+    ):
+        streaming = Thread(
+            target=run_pipeline, args=(source, model, [sink]), kwargs={"control": control}
+        )
+        streaming.start()
+        try:
+            tab = browser.new_tab()
+            tab.open(sink.url)
+            tab.wait_for("shown.serial > 2 && told")
+            tab.wait_for("document.getElementById('lamps-value').textContent === '50 %'")
+            lit, dark = slide(tab, "lamps", 1), slide(tab, "lamps", 0)
+            assert lit > dark + 10
+            slide(tab, "lamps", 0.25)
+            for name in ("tiny", "lit"):
+                choose(tab, "model", name)
+                tab.wait_for(f"told.settings.model === '{name}'")
+                tab.wait_for(
+                    f"document.getElementById('lamps').checkVisibility() === {LAMPS[name]}"
+                )
+            assert tab.evaluate("document.getElementById('lamps-value').textContent") == "25 %"
+            assert model.lamps == 0.25
+            assert tab.problems == []
+            tab.close()
+        finally:
+            control.stop()
+            streaming.join()
 
 
 def test_the_split_shows_the_source_on_the_left(tab: Tab) -> None:
@@ -139,10 +202,7 @@ def test_a_recording_is_made_downloaded_plays_and_is_marked(tab: Tab, tmp_path: 
 
 def test_another_precision_is_taken_while_the_stream_runs(tab: Tab) -> None:
     for precision in ("fp32", "int8"):
-        tab.evaluate(
-            f"(() => {{ const s = document.getElementById('precision'); s.value = '{precision}';"
-            " s.dispatchEvent(new Event('change')); })()"
-        )
+        choose(tab, "precision", precision)
         tab.wait_for(f"told.status.precision === '{precision}'")
         assert tab.evaluate("told.state") == "running"
 
