@@ -129,6 +129,27 @@ def test_lamps_are_those_of_the_model(
     assert np.array_equal(read_image(tmp_path / "out" / "photo.png"), expected)
 
 
+def test_a_worker_of_a_cluster_burns_the_lamps_that_were_asked_for(
+    run_python: Callable[..., str], lit_model: Path, tmp_path: Path
+) -> None:
+    photo = write_image(tmp_path / "in" / "photo.png", size=(64, 96))
+    # In a process of its own, as on a cluster: a worker claims cores.
+    run_python(
+        "from pathlib import Path\n"
+        "from dayshift.jobs import plan_jobs\n"
+        "from dayshift.ray_worker import RayWorker, order_model\n"
+        "from dayshift.tasks import Request, TranslateImage\n"
+        f"order = order_model({str(lit_model)!r}, 'auto', 'auto', None, 0.25)\n"
+        "worker = RayWorker()\n"
+        "worker.start(order, Request(), 1)\n"
+        f"[job] = plan_jobs([Path({str(photo)!r})], Path({str(tmp_path / 'out')!r}))\n"
+        "worker.do(TranslateImage(job))\n"
+    )
+    with load(lit_model, lamps=0.25) as model:
+        expected = model(read_image(photo))
+    assert np.array_equal(read_image(tmp_path / "out" / "photo.png"), expected)
+
+
 def test_one_bad_input_does_not_lose_the_others(
     dayshift_command: Dayshift, tiny_model: Path, street_video: Path, tmp_path: Path
 ) -> None:
