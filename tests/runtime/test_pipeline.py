@@ -303,23 +303,14 @@ def test_an_unknown_policy_touches_nothing(tmp_path: Path) -> None:
 # Control
 
 
-def test_the_strength_can_be_turned_while_the_stream_runs() -> None:
+@pytest.mark.parametrize(("name", "other"), [("strength", "lamps"), ("lamps", "strength")])
+def test_a_models_control_can_be_turned_while_the_stream_runs(name: str, other: str) -> None:
     control, seen = Control(), []
-    model = Halver(lambda count: seen.append(model.strength))
-    sink = Collector(lambda index: control.change(strength=0.25))
+    model = Halver(lambda count: seen.append(getattr(model, name)))
+    sink = Collector(lambda index: control.change(**{name: 0.25}))
     run_pipeline(street(), model, [sink], policy="every", control=control)
-    assert seen[0] == 1.0
+    assert seen[0] == getattr(model, other) == 1.0
     assert seen[-1] == 0.25
-
-
-def test_the_lamps_can_be_turned_while_the_stream_runs() -> None:
-    control, seen = Control(), []
-    model = Halver(lambda count: seen.append(model.lamps))
-    sink = Collector(lambda index: control.change(lamps=0.25))
-    run_pipeline(street(), model, [sink], policy="every", control=control)
-    assert seen[0] == 1.0
-    assert seen[-1] == 0.25
-    assert model.strength == 1.0
 
 
 def test_a_frozen_stream_repeats_its_last_image_and_translates_nothing() -> None:
