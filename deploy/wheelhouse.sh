@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Collects dayshift and all that an extra of it needs, for another platform and Python, into one folder
-# from which pip installs without a network. Called by `make wheelhouse`.
+# Collects dayshift and all that an extra of it needs, or several with commas between, for another platform
+# and Python, into one folder from which pip installs without a network. Called by `make wheelhouse`.
 set -euo pipefail
 
 if [ $# -ne 5 ]; then
@@ -8,6 +8,7 @@ if [ $# -ne 5 ]; then
     exit 2
 fi
 python=$1 out=$2 machine=$3 version=$4 extra=$5
+IFS=, read -ra extras <<< "$extra"
 case $machine in aarch64 | x86_64) ;; *) echo "error: got MACHINE=$machine, expected aarch64 or x86_64" >&2; exit 2 ;; esac
 if [[ ! $version =~ ^3\.1[0-4]$ ]]; then
     echo "error: got PYTHON_VERSION=$version, expected 3.10 to 3.14, as python3 --version says on the device" >&2
@@ -28,7 +29,7 @@ grep -v -e '^cuda-bindings' -e '^numpy' constraints.txt > "$part/constraints.txt
 # them to be about the one that is asked for.
 "$python" -m uv pip compile --quiet --no-header --no-annotate --only-binary :all: \
     --python-version "$version" --python-platform "${machine}-manylinux_2_${glibc}" \
-    --constraint "$part/constraints.txt" --extra "$extra" --output-file "$part/requirements.txt" pyproject.toml
+    --constraint "$part/constraints.txt" "${extras[@]/#/--extra=}" --output-file "$part/requirements.txt" pyproject.toml
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: "${platforms[@]}" \
     --python-version "$version" --implementation cp --dest "$part/wheels" --requirement "$part/requirements.txt"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$part/wheels" .

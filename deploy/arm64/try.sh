@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Installs the wheel into an aarch64 root, runs it there under emulation, and compares its pictures with
+# this machine's:
+#   sudo deploy/arm64/try.sh WORK [VERSION...]      by default 3.10 (JetPack 6) and 3.12 (JetPack 7)
+# Debian 12 with apt-get, once: mmdebstrap qemu-user-static gcc-aarch64-linux-gnu. Also needs `make install`
+# to have run. WORK takes 2 GB and is used again; WORK/log-VERSION.txt says what came of it.
+# TESTS names the test files; each has TEST_SECONDS.
+set -euo pipefail
+
+[ $# -ge 1 ] || { echo "usage: sudo $0 WORK [VERSION...], such as $0 .work/arm64 3.10 3.12" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || { echo "error: not root: mounting and chroot need it" >&2; exit 1; }
+mkdir -p "$1"
+work=$(realpath -- "$1")
+shift
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+versions=("$@")
+((${#versions[@]})) || versions=(3.10 3.12)
+python=$PWD/.venv/bin/python
+root=$work/root
+tests=${TESTS:-test_bundled test_spec test_image test_model test_backends test_pipeline test_sources test_sinks}
+qemu=/usr/bin/qemu-aarch64-static
+# Orin's cores (A78AE) are this one with little more; there is no SVE in them either.
+export QEMU_CPU=cortex-a76
+
+need() { command -v "$1" >/dev/null || { echo "error: no $1 here: apt-get install $2" >&2; exit 1; }; }
+need mmdebstrap mmdebstrap
+need "$qemu" qemu-user-static
+need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+[ -x "$python" ] || { echo "error: no .venv here: run make install first" >&2; exit 1; }
+
+# Let the kernel run aarch64 programs. With F it opens the emulator now, so that the root needs none.
+register() {
+    local table=/proc/sys/fs/binfmt_misc
+    [ -e "$table/register" ] || mount -t binfmt_misc none "$table"
+    [ ! -e "$table/qemu-aarch64" ] || return 0
+    local magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    local mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    printf '%s' ":qemu-aarch64:M::$magic:$mask:$qemu:F" >"$table/register"
+}
+
+# Unpacked, not configured: nothing here runs services, and emulated maintainer scripts take most of the time.
+make_root() {
+    [ ! -e "$root/etc/debian_version" ] || return 0
+    mmdebstrap --mode=root --variant=extract --architectures=arm64 --include="bash,coreutils,ca-certificates,\
+libstdc++6,libgomp1,libc6-dev,libssl-dev,zlib1g-dev,libffi-dev,libsqlite3-dev,libbz2-dev,liblzma-dev,uuid-dev,\
+python3.11,python3.11-venv" bookworm "$root"
+}
+
+# Run in the root, in a mount namespace of its own, which takes its mounts along when it ends.
+inside() {
+    # shellcheck disable=SC2016 # the inner shell's words
+    unshare --mount bash -c 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" &&
+        exec chroot "$0" /usr/bin/env --ignore-environment HOME=/root LANG=C.UTF-8 TERM=dumb COLUMNS=100 \
+        PATH=/usr/bin:/bin QEMU_CPU='"$QEMU_CPU"' "$@"' "$root" "$@"
+}
+
+install() { # version
+    local version=$1 own=/usr/bin/python$1 wheels=$work/wheels-$1
+    if [ "$version" != 3.11 ]; then # which is Debian 12's own
+        own=/opt/python$version/bin/python$version
+        [ -x "$root$own" ] || deploy/arm64/cross-python.sh "$root" "$version"
+    fi
+    [ -d "$wheels" ] || deploy/wheelhouse.sh "$python" "$wheels" aarch64 "$version" headless,onnxruntime,test
+    rm -rf "$root/try-$version"
+    mkdir -p "$root/try-$version"
+    cp -r "$wheels" "$root/try-$version/wheels"
+    cp -r tests pyproject.toml deploy/arm64/pictures.py "$root/try-$version"
+    inside "$own" -m venv "/try-$version/venv"
+    inside "/try-$version/venv/bin/pip" install --quiet --no-compile --no-index --find-links "/try-$version/wheels" \
+        'dayshift[headless,onnxruntime,test]'
+}
+
+# This machine's pictures, from the same wheel: the checkout may have moved on.
+# shellcheck disable=SC2329 # `report` calls it
+our_pictures() { # version
+    local wheel=$work/wheel-$1
+    rm -rf "$wheel"
+    "$python" -m zipfile -e "$work/wheels-$1"/dayshift-*.whl "$wheel"
+    PYTHONPATH=$wheel "$python" deploy/arm64/pictures.py "$root/try-$1/here.npz"
+}
+
+report() { # what is said of a command, its words: failing is a finding
+    local name=$1 status=0
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 || status=$?
+    printf -- '-- exit code %d\n' "$status"
+    [ "$status" = 0 ] || failed+=("$name")
+}
+
+try() { # version
+    local here=/try-$1 test failed=()
+    local dayshift=$here/venv/bin/dayshift
+    echo "aarch64 under $("$qemu" --version | head -1), QEMU_CPU=$QEMU_CPU, Debian $(cat "$root/etc/debian_version"); times mean nothing"
+    report "python" inside "$here/venv/bin/python" -VV
+    report "pip list" inside "$here/venv/bin/pip" list
+    report "dayshift doctor" inside "$dayshift" doctor
+    report "dayshift info day2night" inside "$dayshift" info day2night
+    report "pictures on this machine, $(uname -m)" our_pictures "$1"
+    report "pictures there, compared" inside "$here/venv/bin/python" "$here/pictures.py" "$here/there.npz" --against "$here/here.npz"
+    for backend in onnxruntime openvino; do
+        report "dayshift demo --backend $backend --precision fp32" \
+            inside "$dayshift" demo --backend "$backend" --precision fp32 --out "$here/demo-$backend"
+    done
+    report "dayshift demo" inside "$dayshift" demo --out "$here/demo"
+    for test in $tests; do
+        report "pytest tests/runtime/$test.py" inside timeout "${TEST_SECONDS:-300}" bash -c \
+            "cd $here && exec venv/bin/python -m pytest -q -p no:cacheprovider tests/runtime/$test.py"
+    done
+    printf '\nfailed: %s\n' "${failed[*]:-nothing}"
+    ((${#failed[@]} == 0))
+}
+
+register
+make_root
+status=0
+for version in "${versions[@]}"; do
+    install "$version"
+    try "$version" | tee "$work/log-$version.txt" || status=1
+done
+exit $status
