@@ -13,7 +13,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --co
 REQUIREMENTS = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-gpu lint format wheel-test sbom audit bench wheelhouse clean
+.PHONY: help demo install test test-gpu lint format docs wheel-test sbom audit bench wheelhouse clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,11 @@ lint: $(VENV)/.dayshift-dev ## check format, style and types
 format: $(VENV)/.dayshift-dev ## bring all files into shape
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
+
+docs: $(VENV)/bin/python ## build the site of docs/ into build/site; a broken link fails
+	@$(VENV)/bin/python -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || $(PIP) --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
+	@echo "build/site/index.html" >&2
 
 wheel-test: ## build sdist and wheel, try the wheel alone in fresh environments of every Python that is here
 	@.ci/wheel
