@@ -291,6 +291,8 @@ def test_compose_files_use_the_container_files_that_are_there() -> None:
         (["jetson/install.sh", "--nonsense"], "usage: "),
         (["jetson/install.sh", "--wheelhouse"], "usage: "),
         (["wheelhouse.sh"], "usage: "),
+        (["arm64/try.sh"], "usage: "),
+        (["arm64/cross-python.sh", "root", "3.11"], "usage: "),
         (["wheelhouse.sh", "python3", "out", "arm", "3.10", "jetson"], "got MACHINE=arm"),
         (["wheelhouse.sh", "python3", "out", "aarch64", "2.7", "jetson"], "got PYTHON_VERSION=2.7"),
     ],
