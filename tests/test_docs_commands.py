@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import typer
 from dayshift.cli.app import app
 from dayshift.runtime.bundled import model_folder
 
-if (_toml := importlib.util.find_spec("tomllib")) is not None:
+if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
@@ -185,6 +186,7 @@ def desk(
     import cv2
 
     picture = cv2.imread(str(model_folder("day2night") / "preview.jpg"))
+    assert picture is not None
     for folder in ("photos", "footage"):
         (tmp_path / folder).mkdir()
     cv2.imwrite(str(tmp_path / "photos/street.jpg"), cv2.resize(picture, (160, 120)))
