@@ -32,6 +32,11 @@ echo "$sha256  $archive" | sha256sum --check --quiet
 find "$root/usr/lib/aarch64-linux-gnu" -type l -lname '/*' -print0 |
     while IFS= read -r -d '' link; do ln -sfr "$root$(readlink "$link")" "$link"; done
 
+# Python 3.10 looks for libffi's headers only where its pkg-config file says.
+for header in ffi.h ffitarget.h; do
+    ln -sfr "$root/usr/include/aarch64-linux-gnu/$header" "$root/usr/include/$header"
+done
+
 rm -rf "$build"
 mkdir -p "$build/tools"
 ln -s "$own" "$build/tools/python$version" # where 3.10 looks for it
