@@ -102,7 +102,7 @@ report() { # what is said of a command, its words: failing is a finding
 }
 
 try() { # version
-    local here=/try-$1 test failed=()
+    local here=/try-$1 test clip backend failed=()
     local dayshift=$here/venv/bin/dayshift
     echo "aarch64 under $("$qemu" --version | head -1), QEMU_CPU=$QEMU_CPU, Debian $(cat "$root/etc/debian_version"); times mean nothing"
     report "python" inside "$here/venv/bin/python" -VV
@@ -111,14 +111,17 @@ try() { # version
     report "dayshift info day2night" inside "$dayshift" info day2night
     report "pictures on this machine, $(uname -m)" our_pictures "$1"
     report "pictures there, compared" inside "$here/venv/bin/python" "$here/pictures.py" "$here/there.npz" --against "$here/here.npz"
+    clip=$(cd "$root" && echo "try-$1/venv/lib/python$1/site-packages/dayshift/models/clips"/*.mp4)
     for backend in onnxruntime openvino; do
-        report "dayshift demo --backend $backend --precision fp32" \
-            inside "$dayshift" demo --backend "$backend" --precision fp32 --out "$here/demo-$backend"
+        report "dayshift run CLIP night.mp4 --backend $backend, for 15 s" inside "$dayshift" run "/$clip" \
+            "$here/$backend.mp4" --backend "$backend" --precision fp32 --duration 15
     done
     for test in $tests; do
         report "pytest tests/runtime/$test.py" inside timeout "${TEST_SECONDS:-300}" bash -c \
             "cd $here && exec venv/bin/python -m pytest -q -p no:cacheprovider tests/runtime/$test.py"
     done
+    # Hundreds of frames, encoded: last, since it takes a quarter of an hour and more.
+    report "dayshift demo" inside "$dayshift" demo --out "$here/demo"
     printf '\nfailed: %s\n' "${failed[*]:-nothing}"
     ((${#failed[@]} == 0))
 }
