@@ -133,7 +133,8 @@ class RelightData:
         sizes = self.section
         samples = [self._rendered(rng) for _ in range(sizes.rendered_count)]
         paired = [self._paired(rng) for _ in range(sizes.paired_count)]
-        photos = [self._photo(rng) for _ in range(sizes.photo_count)]
+        # One is at full night, or the discriminator of photos would have nothing to judge.
+        photos = [self._photo(rng, is_night=i == 0) for i in range(sizes.photo_count)]
         drawn = [*samples, *(sample for sample, _ in paired), *photos]
         frames = [sample.frame for sample in drawn]
         small_size = (round(sizes.height / sizes.shrink), round(sizes.width / sizes.shrink))
@@ -178,11 +179,13 @@ class RelightData:
     def _regrade(self, night: Pixels, rng: np.random.Generator) -> Pixels:
         return augment.darken_exposure(night, self.section.regrade, rng)
 
-    def _photo(self, rng: np.random.Generator) -> Sample:
+    def _photo(self, rng: np.random.Generator, *, is_night: bool = False) -> Sample:
         source = self.days[int(rng.integers(len(self.days)))]
         photo = source[int(rng.integers(len(source)))]
         target, strength, lamps = photo.night, 1.0, 1.0
-        if rng.random() < self.section.dusk_share:
+        if is_night:
+            pass
+        elif rng.random() < self.section.dusk_share:
             target, strength = photo.dusk, 0.5
         elif rng.random() < self.section.dim_share:
             target, lamps = photo.dim, relit.DIM_LAMPS
