@@ -22,6 +22,7 @@ from dayshift.runtime.errors import (
     ModelError,
     SinkError,
     SourceError,
+    UpdateError,
     UsageError,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "ModelError",
     "SinkError",
     "SourceError",
+    "UpdateError",
     "UsageError",
     "__version__",
     "load",

@@ -165,7 +165,7 @@ def names_in(folder: Path) -> set[str]:
     forget_listings(folder)
     try:
         return {file.name for file in folder.iterdir()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a store says either of what is not there
         return set()
 
 

@@ -45,10 +45,8 @@ def test_what_is_saved_is_what_is_read(
     loaded = load_checkpoint(tmp_path / "new/c.safetensors")
     assert (loaded.method, loaded.step, loaded.facts) == ("relight", 7, checkpoint.facts)
     assert loaded.recipe == {"name": "tiny"}
-    frame, strength = torch.rand(1, 3, 16, 24), torch.ones(1)
-    for expected, got in zip(
-        network(frame, strength), loaded.network("a_to_b")(frame, strength), strict=True
-    ):
+    inputs = torch.rand(1, 3, 16, 32), torch.ones(1), torch.ones(1)
+    for expected, got in zip(network(*inputs), loaded.network("a_to_b")(*inputs), strict=True):
         assert torch.equal(expected, got)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.safetensors"]
 
@@ -98,9 +96,9 @@ def test_batch_norm_of_the_image_itself_and_dropout_are_kept_as_recorded() -> No
     plain = GainLight(GainLightConfig((4, 4, 8), 1)).train()
     tensors = {f"g/{name}": value for name, value in plain.state_dict().items()}
     network = Checkpoint("pix2pix", {"a_to_b": record}, tensors).network()
-    frame, strength = torch.rand(1, 3, 16, 24), torch.ones(1)
+    inputs = torch.rand(1, 3, 16, 32), torch.ones(1), torch.ones(1)
     with torch.no_grad():
-        expected, got = plain(frame, strength)[0], network(frame, strength)[0]
+        expected, got = plain(*inputs)[0], network(*inputs)[0]
     assert not network.training
     assert torch.allclose(expected, got, atol=1e-6)
 
