@@ -79,7 +79,7 @@ def test_an_openvino_row_names_benchmark_app_with_its_file_shape_hint_and_precis
     assert words[0] == "benchmark_app"
     assert Path(words[2]).name == "maps.int8.onnx"
     assert Path(words[2]).is_file()
-    assert "frame[1,144,256,3],strength[1]" in words
+    assert "frame[1,180,320,3],strength[1],lamps[1]" in words
     assert words[words.index("-hint") + 1] == "latency"
     assert words[words.index("-infer_precision") + 1] == "f32"
 
