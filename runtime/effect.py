@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dayshift.runtime.spec import ModelSpec
+from dayshift.runtime.spec import Controls, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,13 @@ class Effect:
 
     strength: float = 1.0
     lamps: float | None = None
+
+    def within(self, controls: Controls) -> Effect:
+        """Return the nearest that a model with these controls can be turned to."""
+        strength = controls.strength.nearest(self.strength)
+        if self.lamps is None or controls.lamps is None:
+            return Effect(strength)
+        return Effect(strength, controls.lamps.nearest(self.lamps))
 
 
 class Turnable(Protocol):

@@ -150,6 +150,10 @@ class Control(_Part):
             )
         return self
 
+    def nearest(self, value: float) -> float:
+        """Return the value within the limits that is nearest to what is wanted."""
+        return min(max(value, self.minimum), self.maximum)
+
 
 class Controls(_Part):
     """The user's controls.

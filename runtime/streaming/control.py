@@ -15,6 +15,8 @@ from typing import Any
 
 from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.spec import Control as Limits
+from dayshift.runtime.spec import Controls
 from dayshift.runtime.streaming.events import Events
 from dayshift.runtime.streaming.listeners import Listeners
 from dayshift.runtime.streaming.status import Status
@@ -68,7 +70,8 @@ class Control:
     Args:
         settings: What is wanted at the start.
         events: Of the same stream; new ones by default.
-        model_effect: What the model is at by itself; `LiveModel` says it for its own.
+        model_effect: What the model is at by itself; `LiveModel` says it for its own, and the
+            limits of its controls.
 
     Attributes:
         events: What happens to the stream.
@@ -83,7 +86,7 @@ class Control:
     ) -> None:
         self.events = events or Events()
         self._settings = settings or Settings()
-        self._model_effect = model_effect or Effect()
+        self.tell_model(model_effect or Effect())
         self._status: Status | None = None
         self._changes: Listeners[Settings] = Listeners()
         self._statuses: Listeners[Status] = Listeners()
@@ -97,12 +100,12 @@ class Control:
 
     @property
     def effect(self) -> Effect:
-        """What the controls of the model in use are at: what is wanted, else its own."""
-        settings, own = self._settings, self._model_effect
+        """What the controls of the model in use are at: what is wanted, as far as they go."""
+        settings, (own, limits) = self._settings, self._model
         return Effect(
             own.strength if settings.strength is None else settings.strength,
             own.lamps if own.lamps is None or settings.lamps is None else settings.lamps,
-        )
+        ).within(limits)
 
     @property
     def status(self) -> Status | None:
@@ -136,9 +139,13 @@ class Control:
         """End the stream well: what is on its way is delivered, and files are completed."""
         self.change(is_stopping=True)
 
-    def tell_model(self, effect: Effect) -> None:
-        """Say what the model that is now in use is at, and so which controls it has."""
-        self._model_effect = effect
+    def tell_model(self, effect: Effect, controls: Controls | None = None) -> None:
+        """Say what the model that is now in use is at, and how far its controls go.
+
+        By default it has those that the effect has, and they go from 0 to 1.
+        """
+        lamps = None if effect.lamps is None else Limits()
+        self._model = (effect, controls or Controls(lamps=lamps))
 
     def publish(self, status: Status) -> None:
         """Let everyone see how the stream does; called by the pipeline."""

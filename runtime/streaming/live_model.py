@@ -57,7 +57,7 @@ class LiveModel(Closing):
         self._control = control
         self._backoff = backoff or Backoff(first_s=0.2, cap_s=5.0)
         self._model = first
-        control.tell_model(effect_of(first))
+        control.tell_model(effect_of(first), first.spec.controls)
         self._size: tuple[int, int] | None = None
         self._failures: deque[float] = deque(maxlen=_FAILURES)
         self._loader: Loader | None = None
@@ -117,23 +117,25 @@ class LiveModel(Closing):
 
     @property
     def strength(self) -> float:
-        """How much of the effect."""
+        """How much of the effect; it goes as far as the model in use lets it."""
         return self._model.strength
 
     @strength.setter
     def strength(self, value: float) -> None:
-        self._model.strength = value
+        model = self._model
+        model.strength = model.spec.controls.strength.nearest(value)
 
     @property
     def lamps(self) -> float:
-        """The share of the artificial light that burns; a model without the control leaves it."""
+        """The share of the artificial light that burns: the same, where the model has lamps."""
         return self._model.lamps
 
     @lamps.setter
     def lamps(self, value: float) -> None:
         model = self._model
-        if model.spec.controls.lamps is not None:
-            model.lamps = value
+        limits = model.spec.controls.lamps
+        if limits is not None:
+            model.lamps = limits.nearest(value)
 
     def warm_up(self, height: int, width: int) -> None:
         """Compile for a frame size."""
@@ -278,7 +280,7 @@ class LiveModel(Closing):
         hand_on(self._model, loader.model)
         self._model.close()
         self._model, self._choice = loader.model, loader.choice
-        self._control.tell_model(effect_of(self._model))
+        self._control.tell_model(effect_of(self._model), self._model.spec.controls)
         if is_return:
             self._tell(State.RUNNING, f"{self.device} is back: {self.backend_name} translates")
             return

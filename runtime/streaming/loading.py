@@ -46,10 +46,10 @@ Load = Callable[[Choice], OpenModel]
 
 
 def hand_on(old: OpenModel, new: OpenModel) -> None:
-    """Turn a model to what the one before it was at, as far as both have the control."""
-    effect = effect_of(old)
+    """Turn a model to what the one before it was at, as far as its controls go."""
+    effect = effect_of(old).within(new.spec.controls)
     new.strength = effect.strength
-    if effect.lamps is not None and new.spec.controls.lamps is not None:
+    if effect.lamps is not None:
         new.lamps = effect.lamps
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.spec import Control as Limits
+from dayshift.runtime.spec import Controls
 from dayshift.runtime.streaming.control import Control, Settings
 
 
@@ -45,6 +47,9 @@ def test_the_effect_is_what_is_wanted_of_the_controls_that_the_model_has() -> No
     assert control.effect == Effect(0.7)
     control.tell_model(Effect(1.0, 1.0))
     assert control.effect == Effect(1.0, 0.3)
+    control.tell_model(Effect(0.6), Controls(strength=Limits(default=0.6, minimum=0.4)))
+    control.change(strength=0.1)
+    assert (control.effect, control.settings.strength) == (Effect(0.4), 0.1)
 
 
 def test_listeners_hear_of_changes_and_only_of_changes(caplog: pytest.LogCaptureFixture) -> None:

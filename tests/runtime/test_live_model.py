@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
-from dayshift.runtime.model import load
+from dayshift.runtime.model import Model, load
+from dayshift.runtime.sinks.keys import turn
 from dayshift.runtime.spec import Control as Limits
-from dayshift.runtime.spec import Controls, load_spec
+from dayshift.runtime.spec import Controls, load_spec, save_spec
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.control import Control, Settings
 from dayshift.runtime.streaming.events import State
@@ -193,6 +195,46 @@ def test_lamps_that_nobody_turned_are_the_next_models_own() -> None:
         control.change(model="other")
         translate_until(model, lambda: model.name == "other")
         assert model.lamps == control.effect.lamps == 0.9
+
+
+@pytest.fixture
+def narrow_model(lit_model: Path, tmp_path: Path) -> Path:
+    """Write a model whose controls stop at 0.8 and begin at 0.2."""
+    folder = Path(shutil.copytree(lit_model, tmp_path / "narrow"))
+    limits = Limits(default=0.5, minimum=0.2, maximum=0.8)
+    spec = load_spec(folder)
+    save_spec(folder, spec.model_copy(update={"controls": Controls(strength=limits, lamps=limits)}))
+    return folder
+
+
+def test_what_a_viewer_wishes_beyond_a_models_limits_takes_it_to_the_limit(
+    narrow_model: Path, lit_model: Path
+) -> None:
+    control, size = Control(), FRAME.shape[:2]
+
+    def load_again(choice: Choice) -> Model:
+        return load(choice.model, size=size)
+
+    first = load(lit_model, size=size)
+    with LiveModel(first, Choice(lit_model), load_again, control) as model:
+
+        def translate_with(wishes: Settings) -> tuple[float, float, Effect]:
+            follow(model, wishes)
+            model.translate(FRAME)
+            return model.strength, model.lamps, control.effect
+
+        wide = translate_with(control.change(strength=1.0, lamps=0.0))
+        assert wide == (1.0, 0.0, Effect(1.0, 0.0))
+        # The next model goes less far: from its first frame on, and whatever is wished of it.
+        control.change(model=str(narrow_model))
+        translate_until(model, lambda: model.strength == 0.8)
+        assert translate_with(control.settings) == (0.8, 0.2, Effect(0.8, 0.2))
+        for key in "]]]{{{":
+            turn(key, control)
+        assert translate_with(control.settings) == (0.8, 0.2, Effect(0.8, 0.2))
+        # A key goes on from the limit, not from what was wished beyond it.
+        turn("[", control)
+        assert translate_with(control.settings)[0] == pytest.approx(0.75)
 
 
 def test_a_model_that_cannot_be_had_leaves_the_one_in_use_and_is_wanted_no_more() -> None:
