@@ -24,8 +24,8 @@ from dayshift.benchmarks.tables import (
     quality,
     scenario,
 )
-from dayshift.files import write_file
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.sinks.base import write_file
 
 BEGIN = "<!-- figures of dayshift bench: begin -->"
 END = "<!-- figures of dayshift bench: end -->"

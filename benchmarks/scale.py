@@ -18,8 +18,8 @@ from typing import Any
 
 from dayshift.benchmarks.readme import between
 from dayshift.benchmarks.tables import machine_line, markdown_table, number
-from dayshift.files import write_file
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.sinks.base import write_file
 
 BEGIN = "<!-- figures of benchmarks.scale: begin -->"
 END = "<!-- figures of benchmarks.scale: end -->"

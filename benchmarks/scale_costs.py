@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from dayshift.benchmarks.machine import describe_machine
-from dayshift.files import write_file
 from dayshift.runtime.bundled import bundled_clip
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
+from dayshift.runtime.sinks.base import write_file
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources import open_source
 

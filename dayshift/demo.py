@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dayshift.drawing import SideBySide, Tile, contact_sheet
-from dayshift.files import write_file
 from dayshift.marking import DEFAULT_MARKING, Marking
 from dayshift.runtime.bundled import bundled_clip
 from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model, load
-from dayshift.runtime.sinks.base import make_folder
+from dayshift.runtime.sinks.base import make_folder, write_file
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources import Frame
 from dayshift.runtime.sources.video import VideoSource

@@ -66,7 +66,8 @@ def load(
         building: What to do where TensorRT must build first. By default `load` waits for it.
 
     Raises:
-        UsageError: Unknown backend, precision or form; strength out of range.
+        UsageError: Unknown backend, precision or form; strength or lamps out of range, or lamps of
+            a model without them.
         ModelError: The folder is missing, malformed, corrupt, or lacks what was asked for.
         MissingDependency: The engine's library is not installed.
         BackendError: The engine refuses the graph or the precision.

@@ -162,7 +162,7 @@ def _print(report: Mapping[str, Any]) -> None:
 
 def _write(report: Mapping[str, Any], files: Mapping[str, Path | None]) -> None:
     from dayshift.benchmarks import page, tables
-    from dayshift.files import write_file
+    from dayshift.runtime.sinks.base import write_file
 
     makers = {"html": page.html_page, "csv": tables.csv_text, "markdown": tables.markdown}
     for kind, path in files.items():

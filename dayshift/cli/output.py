@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dayshift.cli.printable import printable
-from dayshift.files import write_file
-from dayshift.runtime.sinks.base import PartialFile
+from dayshift.runtime.sinks.base import PartialFile, write_file
 
 if TYPE_CHECKING:
     from rich.console import Console

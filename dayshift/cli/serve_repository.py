@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -97,19 +98,10 @@ def serve_repository(
         serving = Serving(
             backend, device, instances, threads, batch, batch_wait_ms, streams, stream_idle_s
         )
-        written = write_triton(
-            model,
-            out,
-            serving,
-            size=size_wh[::-1],
-            name=name,
-            precision=precision,
-            form=form,
-        )
+        write = partial(write_triton, serving=serving, size=size_wh[::-1])
     else:
-        written = write_ovms(
-            model, out, instances=instances, name=name, precision=precision, form=form
-        )
+        write = partial(write_ovms, instances=instances)
+    written = write(model, out, name=name, precision=precision, form=form)
     result = {
         "folder": str(written.folder),
         "server": server,

@@ -15,7 +15,7 @@ from dayshift.runtime.choice import Setup, set_up
 from dayshift.runtime.errors import ModelError
 from dayshift.runtime.image import padded_size, shrink_factor
 from dayshift.runtime.plan import full_shapes
-from dayshift.runtime.sinks.base import PartialFile
+from dayshift.runtime.sinks.base import write_file
 from dayshift.runtime.spec import FullForm, MapsForm, load_spec, read_graph
 from dayshift.runtime.whole_folder import whole_folder
 
@@ -141,9 +141,7 @@ def write_ovms(
     config["model_config_list"] = [*others, {"config": entry}]
     with whole_folder(out / name) as folder:
         _write_graph(folder, chosen.graph)
-    file = PartialFile(out / _CONFIG)
-    file.part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    file.commit()
+    write_file(out / _CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     return Written(out / name, name, chosen.setup, 1, has_memory=False)
 
 

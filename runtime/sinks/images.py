@@ -11,7 +11,7 @@ from dayshift.runtime.errors import SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.provenance.marking import mark_image
-from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder
+from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder, write_file
 
 try:
     import cv2
@@ -52,14 +52,7 @@ class ImageSink(Sink):
         if frame.is_placeholder:
             return
         path = self._folder / (frame.name or f"{frame.index:06d}.{self._suffix}")
-        file = PartialFile(path)
-        try:
-            file.part.write_bytes(encode_image(image, path, self._mark))
-            file.commit()
-        except OSError as error:
-            raise file.failed(error) from error
-        finally:
-            file.discard()
+        write_file(path, encode_image(image, path, self._mark))
 
     def close(self) -> None:
         """There is nothing to complete."""

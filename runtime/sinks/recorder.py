@@ -19,7 +19,7 @@ from typing import Any, Literal
 from dayshift.runtime.errors import DayshiftError, SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.provenance.mark import Mark
-from dayshift.runtime.sinks.base import PartialFile, Sink, make_folder
+from dayshift.runtime.sinks.base import Sink, make_folder, write_file
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.streaming.control import Control
@@ -166,12 +166,7 @@ class RecorderSink(Sink):
 
     def _keep_snapshot(self, image: Pixels) -> None:
         path = self._new_path(".png")
-        file = PartialFile(path)
-        try:
-            file.part.write_bytes(encode_image(image, path, self._mark))
-            file.commit()
-        finally:
-            file.discard()
+        write_file(path, encode_image(image, path, self._mark))
         self._keep(path, "snapshot")
 
     def _keep(self, path: Path, kind: Literal["recording", "snapshot"]) -> None:

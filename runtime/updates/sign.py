@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dayshift.runtime.sinks.base import PartialFile
+from dayshift.runtime.sinks.base import write_file
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.spec import SPEC_NAME, ModelSpec, describe_file, load_spec, read_graph
 from dayshift.runtime.updates.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Reference
@@ -52,8 +52,8 @@ def sign_model(
     )
     content = (manifest.model_dump_json(indent=2) + "\n").encode()
     # The signature last: killed in between, the folder is one that no device takes.
-    _write(folder / MANIFEST_NAME, content)
-    _write(folder / SIGNATURE_NAME, key.sign(content))
+    write_file(folder / MANIFEST_NAME, content)
+    write_file(folder / SIGNATURE_NAME, key.sign(content))
     return manifest
 
 
@@ -74,18 +74,7 @@ def _keep_reference(folder: Path, frame: Path, min_psnr_db: float) -> Reference:
         first = source.read()
     assert first is not None
     # As PNG, so that the device gets the very frame.
-    _write(folder / _FRAME_NAME, encode_image(first.pixels, Path(_FRAME_NAME)))
+    write_file(folder / _FRAME_NAME, encode_image(first.pixels, Path(_FRAME_NAME)))
     image, _ = translate_frame(folder, folder / _FRAME_NAME, "auto")
-    _write(folder / _IMAGE_NAME, encode_image(image, Path(_IMAGE_NAME)))
+    write_file(folder / _IMAGE_NAME, encode_image(image, Path(_IMAGE_NAME)))
     return Reference(frame=_FRAME_NAME, image=_IMAGE_NAME, min_psnr_db=min_psnr_db)
-
-
-def _write(path: Path, content: bytes) -> None:
-    file = PartialFile(path)
-    try:
-        file.part.write_bytes(content)
-        file.commit()
-    except OSError as error:
-        raise file.failed(error) from error
-    finally:
-        file.discard()

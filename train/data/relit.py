@@ -50,7 +50,7 @@ class RelitPhoto:
 
 
 def relight_all(days: Sequence[Pixels]) -> list[RelitPhoto]:
-    """Relight photos, on all cores: a fifth of a second for each."""
+    """Relight photos, on all cores."""
     with ThreadPoolExecutor() as threads:
         return list(threads.map(relight_photo, days))
 

@@ -14,7 +14,7 @@ from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, distributed
 
 from dayshift.runtime.errors import DayshiftError
-from dayshift.runtime.sinks.base import PartialFile, make_folder
+from dayshift.runtime.sinks.base import make_folder, write_file
 from dayshift.train.checkpoint import load_checkpoint, save_checkpoint
 from dayshift.train.loop.build import make_job
 from dayshift.train.loop.devices import Devices, open_fabric
@@ -240,14 +240,8 @@ class _Loop:
             return
         sheet = draw(self._session.translators())
         images = self._session.step * self._images_per_step
-        file = PartialFile(self._out / SAMPLES / f"{images:09d}.png")
-        try:
-            file.part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-            file.commit()
-        except OSError as error:
-            raise file.failed(error) from error
-        finally:
-            file.discard()
+        path = self._out / SAMPLES / f"{images:09d}.png"
+        write_file(path, cv2.imencode(".png", sheet)[1].tobytes())
 
     @torch.no_grad()
     def _validate(self) -> None:
