@@ -9,10 +9,11 @@ population:
 * paired: day and night of one fixed camera, aligned but for traffic, the night regraded to night's
   exposure; some are asked for dusk, halfway between the two in stops. L1 between averages of 4x4
   pixels, where moved cars weigh little.
-* photos: days without a partner, held coarsely to what `data.relit` makes of them. A discriminator
-  compares all real translations to night with real nights.
+* photos: days without a partner, held coarsely to what `data.relit` makes of them. Discriminators
+  compare all real translations to night with real nights: one sees pixels, the other what a
+  pretrained network sees (Projected GANs, Sauer et al. 2021), and that is what lights the lamps.
 
-An edge-aware smoothness of the gain on all of them keeps structure. The photos are seen a second
+An edge-aware smoothness of the maps on all of them keeps structure. The photos are seen a second
 time, moved a little and with another noise: their maps must move along and else stay, which is what
 a video's next frame asks for.
 """
@@ -27,6 +28,8 @@ from torch.optim import Optimizer
 
 from dayshift.train import losses
 from dayshift.train.methods.base import Batch, Section, State, Update, frozen
+from dayshift.train.methods.perceptual import LazySqueezeNet
+from dayshift.train.networks.feature_critic import FeatureCritic
 from dayshift.train.networks.gain_light import (
     GainLight,
     GainLightConfig,
@@ -35,7 +38,8 @@ from dayshift.train.networks.gain_light import (
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4  # cars have moved
-_PHOTO_POOL = 2
+_PHOTO_POOL = 4
+_CRITIC_SHIFT = 16  # pixels; a pretrained network's strides must not meet the maps' in one place
 
 
 class RelightNetworks(Section):
@@ -53,13 +57,17 @@ class RelightNetworks(Section):
 
 
 class RelightWeights(Section):
-    """Weights of the loss terms."""
+    """Weights of the loss terms.
+
+    `photo_features` above 0 needs SqueezeNet's weights, see `metrics.weights`.
+    """
 
     rendered_l1: NonNegativeFloat = 40.0
     rendered_gradient: NonNegativeFloat = 20.0
     rendered_gan: NonNegativeFloat = 1.0
     paired_l1: NonNegativeFloat = 30.0
     photo_gan: NonNegativeFloat = 0.5
+    photo_features: NonNegativeFloat = 0.0
     smoothness: NonNegativeFloat = 0.3
     photo_coarse: NonNegativeFloat = 20.0
     photo_light: NonNegativeFloat = 0.3
@@ -85,7 +93,11 @@ class RelightConfig(Section):
 
 
 class Relight:
-    """Networks, optimizers and the update rule."""
+    """Networks, optimizers and the update rule.
+
+    Raises:
+        WeightsError: A pretrained network is asked for whose weights are not there.
+    """
 
     def __init__(self, config: RelightConfig) -> None:
         self.config = config
@@ -100,12 +112,17 @@ class Relight:
             "d_rendered": self.d_rendered,
             "d_photos": self.d_photos,
         }
+        self.critic: FeatureCritic | None = None
+        if config.weights.photo_features:
+            self._features = LazySqueezeNet()
+            self.modules["critic"] = self.critic = FeatureCritic()
+        critics = [module for name, module in self.modules.items() if name != "generator"]
         self.optimizers: dict[str, Optimizer] = {
             "generator": torch.optim.Adam(
                 self.generator.parameters(), lr=config.generator_lr, betas=(0.5, 0.999)
             ),
             "discriminators": torch.optim.Adam(
-                [*self.d_rendered.parameters(), *self.d_photos.parameters()],
+                [parameter for critic in critics for parameter in critic.parameters()],
                 lr=config.discriminator_lr,
                 betas=(0.0, 0.99),
             ),
@@ -137,7 +154,7 @@ class Relight:
         if adversarial:
             terms["discriminator"] = self._discriminator_loss(batch, fake.detach())
             update("discriminators", terms["discriminator"])
-        with frozen(self.d_rendered, self.d_photos):
+        with frozen(*(module for module in self.modules.values() if module is not self.generator)):
             generator_terms = self._generator_terms(batch, fake, (gain, light), adversarial)
             update("generator", torch.stack(list(generator_terms.values())).sum())
         return {name: term.detach() for name, term in {**terms, **generator_terms}.items()}
@@ -153,7 +170,6 @@ class Relight:
         self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor], adversarial: bool
     ) -> dict[str, Tensor]:
         weights, n, m = self.config.weights, _rendered(batch), _aligned(batch)
-        gain, light = maps
         pool = _PAIRED_POOL
         terms = {
             "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch["target"][:n]),
@@ -170,16 +186,29 @@ class Relight:
                 functional.avg_pool2d(fake[m:], _PHOTO_POOL),
                 functional.avg_pool2d(batch["target"][m:], _PHOTO_POOL),
             ),
-            "smoothness": weights.smoothness * losses.edge_aware_smoothness(gain, batch["small"]),
+            "smoothness": weights.smoothness * _roughness(maps, batch["small"]),
         }
         if adversarial:
-            # On photos nothing but the discriminator asks for light: it must be worth its place.
-            terms["photo_light"] = weights.photo_light * light[n:].mean()
-            rendered = self.d_rendered(_judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
-            photos = self.d_photos(_judged(_nights_of(batch, fake)))
-            terms["consistency"] = weights.consistency * self._inconsistency(batch, maps)
-            terms["rendered_gan"] = weights.rendered_gan * losses.hinge_generator(rendered.float())
-            terms["photo_gan"] = weights.photo_gan * losses.hinge_generator(photos.float())
+            terms |= self._adversarial_terms(batch, fake, maps)
+        return terms
+
+    def _adversarial_terms(
+        self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
+        weights, n = self.config.weights, _rendered(batch)
+        rendered = self.d_rendered(_judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
+        nights = _nights_of(batch, fake)
+        photos = self.d_photos(_judged(nights))
+        terms = {
+            # On photos nothing but discriminators asks for light: it must be worth its place.
+            "photo_light": weights.photo_light * maps[1][n:].mean(),
+            "consistency": weights.consistency * self._inconsistency(batch, maps),
+            "rendered_gan": weights.rendered_gan * losses.hinge_generator(rendered.float()),
+            "photo_gan": weights.photo_gan * losses.hinge_generator(photos.float()),
+        }
+        if self.critic is not None:
+            seen = self.critic(self._features(_shifted(nights)))
+            terms["photo_features"] = weights.photo_features * losses.hinge_generator(seen)
         return terms
 
     def _inconsistency(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
@@ -209,7 +238,15 @@ class Relight:
         translated = _nights_of(batch, fake)
         nights = torch.cat([batch["nights"][: len(translated)], translated])
         photos = self.d_photos(_judged(nights)).float().chunk(2)
-        return losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
+        loss = losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
+        if self.critic is not None:
+            # All real nights: of translated ones, one in a batch is all that is sure to come.
+            shifted = _shifted(torch.cat([batch["nights"], translated]))
+            seen = self.critic(self._features(shifted)).split(
+                [len(batch["nights"]), len(translated)]
+            )
+            loss = loss + losses.hinge_discriminator(*seen)
+        return loss
 
 
 def _rendered(batch: Batch) -> int:
@@ -236,6 +273,20 @@ def _nights_of(batch: Batch, fake: Tensor) -> Tensor:
     """Return the photos translated to full, lit night; there are no other real ones to judge by."""
     n = _rendered(batch)
     return fake[n:][(batch["strength"][n:] == 1) & (batch["lamps"][n:] == 1)]
+
+
+def _roughness(maps: tuple[Tensor, Tensor], small: Tensor) -> Tensor:
+    """Return how much the maps change where the frame does not; of light, by its root."""
+    gain, light = maps
+    of_light = losses.edge_aware_smoothness(losses.root(light.float()), small)
+    return losses.edge_aware_smoothness(gain, small) + of_light
+
+
+def _shifted(images: Tensor) -> Tensor:
+    """Cut a strip off two edges, as wide for all of them as is drawn."""
+    h, w = (side - _CRITIC_SHIFT for side in images.shape[-2:])
+    top, left = (int(offset) for offset in torch.randint(0, _CRITIC_SHIFT + 1, (2,)))
+    return images[..., top : top + h, left : left + w].float()
 
 
 def _judged(image: Tensor) -> Tensor:

@@ -204,8 +204,12 @@ def _to_tensor(images: list[Pixels]) -> Tensor:
 
 
 def _by_source(paths: list[Path]) -> list[list[Pixels]]:
-    """Group photos by the source in their name, TIER_SOURCE_…: large ones must not drown small."""
+    """Group photos by the source in their name, TIER_SOURCE_…: large ones must not drown small.
+
+    Years are left out: lta21 and lta26 are the same cameras.
+    """
     groups: dict[str, list[Pixels]] = {}
     for path in paths:
-        groups.setdefault("_".join(path.stem.split("_")[:2]), []).append(read_image(path))
+        source = "_".join(path.stem.split("_")[:2]).rstrip("0123456789")
+        groups.setdefault(source, []).append(read_image(path))
     return list(groups.values())

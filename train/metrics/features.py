@@ -18,7 +18,7 @@ from dayshift.train.metrics.weights import find_weights, has_weights, read_weigh
 
 Features = npt.NDArray[np.float64]  # (N, D)
 
-_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 class FeatureNetwork(Protocol):
@@ -57,7 +57,7 @@ class SqueezeNetFeatures:
         path = find_weights("squeezenet_v1_1_imagenet_notop.npz", folder)
         self._network = SqueezeNet(ceil_mode=False)
         self._network.load_state_dict(read_weights(path))
-        self._mean = torch.tensor(_CAFFE_MEAN_BGR).reshape(1, 3, 1, 1)
+        self._mean = torch.tensor(CAFFE_MEAN_BGR).reshape(1, 3, 1, 1)
 
     def __call__(self, images: Iterable[Pixels]) -> Features:
         """Return (N, 1024)."""
