@@ -15,6 +15,7 @@ import numpy as np
 
 from dayshift.benchmarks.cases import TORCH_BACKENDS, Case, model_spec
 from dayshift.runtime.backends import Backend, Shapes
+from dayshift.runtime.backends.quiet_openvino import without_telemetry
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.dependencies import missing_dependency
@@ -180,7 +181,8 @@ def _check_device(case: Case) -> None:
                 raise MissingDependency(f"this onnxruntime was built without {provider}")
         if not case.device:
             return
-        import openvino
+        with without_telemetry():
+            import openvino
     except ImportError as error:
         raise missing_dependency(name, error) from error
     seen = [str(name).split(".")[0] for name in openvino.Core().available_devices]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dayshift.benchmarks.scenarios import Block, Stopwatch, calls
+from dayshift.runtime.backends.quiet_openvino import without_telemetry
 from dayshift.runtime.errors import MissingDependency
 
 PEAKS = ("int8", "bf16", "fp32", "memory")
@@ -69,7 +70,8 @@ def _convolutions(kind: str) -> Any:
         MissingDependency: OpenVINO is not here, or does not compute in that precision here.
     """
     try:
-        import openvino
+        with without_telemetry():
+            import openvino
     except ImportError as error:
         raise MissingDependency(f"arithmetic peaks are measured with openvino: {error}") from error
     hint = "bf16" if kind == "bf16" else "f32"

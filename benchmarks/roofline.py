@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dayshift.runtime.backends.quiet_openvino import without_telemetry
+
 # Where the axes of one output channel (of one input channel, transposed) begin in the weights.
 _WEIGHT_AXES = {
     "Convolution": 1,
@@ -50,7 +52,8 @@ def count_work(graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Work:
     Raises:
         ImportError: There is no OpenVINO.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
 
     model = openvino.Core().read_model(graph)
     model.reshape({name: list(shape) for name, shape in shapes.items()})

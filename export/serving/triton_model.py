@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import triton_python_backend_utils as triton
+
+# Or the import forks a process that tells Google Analytics of it.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
 
 _KEPT_SHAPES = 4
 # What Triton's sequence batcher tells of a stream; the names stand in config.pbtxt.

@@ -17,11 +17,13 @@ from dayshift.runtime.backends.base import (
     check_inputs,
     one_line,
 )
+from dayshift.runtime.backends.quiet_openvino import without_telemetry
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import BackendError
 
 try:
-    import openvino as ov
+    with without_telemetry():
+        import openvino as ov
 except ImportError as error:
     raise missing_dependency("openvino", error) from error
 

@@ -87,12 +87,15 @@ def opencv_fix(host: Host, error: str) -> str:
     return _let_system_in(host) if system else "sudo apt-get install nvidia-opencv"
 
 
+# As `quiet_openvino` does it, in a process that ends with the trial.
+_QUIETLY = "import sys; sys.modules['openvino_telemetry'] = None\n"
 _PLAIN = """
 import {name}
 told = {{"version": {name}.__version__, "on": ", ".join({devices})}}
 """
 ENGINES = {
-    "openvino": _PLAIN.format(name="openvino", devices="openvino.Core().available_devices"),
+    "openvino": _QUIETLY
+    + _PLAIN.format(name="openvino", devices="openvino.Core().available_devices"),
     "onnxruntime": _PLAIN.format(
         name="onnxruntime", devices="onnxruntime.get_available_providers()"
     ),

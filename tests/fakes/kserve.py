@@ -17,7 +17,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-import openvino  # noqa: F401  # its telemetry forks on import: before gRPC has threads
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
