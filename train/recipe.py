@@ -16,7 +16,7 @@ from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.cyclegan import CycleGanConfig
 from dayshift.train.methods.distill import DistillConfig
 from dayshift.train.methods.pix2pix import Pix2PixConfig
-from dayshift.train.methods.relight import RelightConfig
+from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.methods.select import MethodConfig
 from dayshift.train.methods.spade import SpadeConfig
 from dayshift.train.methods.unit import UnitConfig

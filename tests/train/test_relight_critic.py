@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dayshift.train.methods.relight import Relight, RelightConfig
+from dayshift.train.methods.relight import Relight
+from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.methods.relight_data import RelightData, RelightDataSection
 from dayshift.train.metrics.squeezenet import SqueezeNet
 from dayshift.train.metrics.weights import WEIGHTS_VARIABLE, WeightsError

@@ -12,7 +12,8 @@ from dayshift.train.loop.preview import ImageSheet, RelightSheet
 from dayshift.train.loop.validation import make_metric
 from dayshift.train.methods.base import Method
 from dayshift.train.methods.distill import Distill, DistillConfig
-from dayshift.train.methods.relight import Relight, RelightConfig
+from dayshift.train.methods.relight import Relight
+from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.methods.relight_data import RelightData, RelightDataSection
 from dayshift.train.methods.select import build_method
 from dayshift.train.methods.spade import SpadeConfig

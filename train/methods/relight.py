@@ -16,25 +16,28 @@ population:
 An edge-aware smoothness of the maps on all of them keeps structure. The photos are seen a second
 time, moved a little and with another noise: their maps must move along and else stay, which is what
 a video's next frame asks for.
+
+A small network learns of a large, finished one what no discriminator teaches it: the maps, of every
+sample (`teacher`; the "intermediate" distillation of Li et al. 2020 at the last stage).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from dayshift.runtime.errors import UsageError
 from dayshift.train import losses
-from dayshift.train.methods.base import Batch, Section, State, Update, frozen
+from dayshift.train.checkpoint import load_checkpoint
+from dayshift.train.methods.base import Batch, State, Update, frozen
 from dayshift.train.methods.perceptual import LazySqueezeNet
+from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.networks.feature_critic import FeatureCritic
-from dayshift.train.networks.gain_light import (
-    GainLight,
-    GainLightConfig,
-    apply_gain_light,
-)
+from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4  # cars have moved
@@ -42,61 +45,13 @@ _PHOTO_POOL = 4
 _CRITIC_SHIFT = 16  # pixels; a pretrained network's strides must not meet the maps' in one place
 
 
-class RelightNetworks(Section):
-    """Generator, see `networks.gain_light.GainLightConfig`, and the discriminators' width."""
-
-    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 64, 96)
-    blocks: PositiveInt = 4
-    short_side: PositiveInt = 240
-    fold: PositiveInt = 4
-    discriminator_width: PositiveInt = 32
-
-    def generator(self) -> GainLightConfig:
-        """Return the generator's part."""
-        return GainLightConfig(self.channels, self.blocks, self.short_side, self.fold)
-
-
-class RelightWeights(Section):
-    """Weights of the loss terms.
-
-    `photo_features` above 0 needs SqueezeNet's weights, see `metrics.weights`.
-    """
-
-    rendered_l1: NonNegativeFloat = 40.0
-    rendered_gradient: NonNegativeFloat = 20.0
-    rendered_gan: NonNegativeFloat = 1.0
-    paired_l1: NonNegativeFloat = 30.0
-    photo_gan: NonNegativeFloat = 0.5
-    photo_features: NonNegativeFloat = 0.0
-    smoothness: NonNegativeFloat = 0.3
-    photo_coarse: NonNegativeFloat = 20.0
-    photo_light: NonNegativeFloat = 0.3
-    consistency: NonNegativeFloat = 10.0
-
-
-class RelightConfig(Section):
-    """Adam at two time scales (Heusel et al. 2017); rates fall linearly over the second half.
-
-    Attributes:
-        steps: of the whole run.
-        supervised_steps: before the discriminators join.
-        freeze_norm_at: share of the steps after which batch norm is fixed.
-    """
-
-    network: RelightNetworks = RelightNetworks()
-    weights: RelightWeights = RelightWeights()
-    steps: PositiveInt = 5000
-    supervised_steps: int = Field(default=800, ge=0)
-    generator_lr: PositiveFloat = 5e-4
-    discriminator_lr: PositiveFloat = 4e-4
-    freeze_norm_at: float = Field(default=0.8, gt=0, le=1)
-
-
 class Relight:
     """Networks, optimizers and the update rule.
 
     Raises:
         WeightsError: A pretrained network is asked for whose weights are not there.
+        CheckpointError: The teacher's file is missing or damaged.
+        UsageError: It holds a network of another kind.
     """
 
     def __init__(self, config: RelightConfig) -> None:
@@ -112,6 +67,7 @@ class Relight:
             "d_rendered": self.d_rendered,
             "d_photos": self.d_photos,
         }
+        self._teacher = _load_teacher(Path(config.teacher)) if config.teacher else None
         self.critic: FeatureCritic | None = None
         if config.weights.photo_features:
             self._features = LazySqueezeNet()
@@ -188,6 +144,8 @@ class Relight:
             ),
             "smoothness": weights.smoothness * _roughness(maps, batch["small"]),
         }
+        if self._teacher is not None:
+            terms["teacher"] = weights.teacher * self._ignorance(batch, maps)
         if adversarial:
             terms |= self._adversarial_terms(batch, fake, maps)
         return terms
@@ -210,6 +168,18 @@ class Relight:
             seen = self.critic(self._features(_shifted(nights)))
             terms["photo_features"] = weights.photo_features * losses.hinge_generator(seen)
         return terms
+
+    def _ignorance(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Return how far the maps are from the teacher's."""
+        assert self._teacher is not None
+        teacher = self._teacher.to(batch["small"].device)
+        with torch.no_grad():
+            taught = teacher.maps(batch["small"], batch["strength"], batch["lamps"])
+        differences = [
+            functional.l1_loss(losses.root(mine.float()), losses.root(theirs.float()))
+            for mine, theirs in zip(maps, taught, strict=True)
+        ]
+        return torch.stack(differences).sum()
 
     def _inconsistency(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
         """Return how much the maps of the photos change when camera and noise do a little."""
@@ -247,6 +217,15 @@ class Relight:
             )
             loss = loss + losses.hinge_discriminator(*seen)
         return loss
+
+
+def _load_teacher(path: Path) -> GainLight:
+    network = load_checkpoint(path).network()
+    if not isinstance(network, GainLight):
+        raise UsageError(
+            f"the teacher {path} is a {type(network).__name__}, expected one of the method relight"
+        )
+    return network.requires_grad_(False).eval()
 
 
 def _rendered(batch: Batch) -> int:

@@ -1,0 +1,75 @@
+"""A small relight network that learns a larger one's maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from dayshift.runtime.errors import UsageError
+from dayshift.train.checkpoint import Checkpoint, NetworkRecord, save_checkpoint
+from dayshift.train.methods.relight import Relight
+from dayshift.train.methods.relight_config import RelightConfig
+from dayshift.train.methods.relight_data import RelightData, RelightDataSection
+from dayshift.train.networks.gain_light import GainLight, GainLightConfig
+from dayshift.train.networks.presets import build_network
+from dayshift.train.recipe import Recipe
+
+_ONLY_TEACHER = dict.fromkeys(
+    ("rendered_l1", "rendered_gradient", "paired_l1", "photo_coarse", "smoothness"), 0.0
+)
+
+
+def _save(path: Path, network: nn.Module, name: str, settings: dict[str, Any]) -> str:
+    record = NetworkRecord(name, "generator", settings)
+    state = {f"generator/{key}": value for key, value in network.state_dict().items()}
+    save_checkpoint(path, Checkpoint("relight", {"a_to_b": record}, tensors=state))
+    return str(path)
+
+
+@pytest.fixture
+def teacher_path(tmp_path: Path) -> str:
+    torch.manual_seed(1)
+    teacher = GainLight(GainLightConfig((8, 8, 8), 1))
+    with torch.no_grad():
+        for head in (teacher.dimming, teacher.lamps):
+            head.weight.normal_(std=0.2)  # as fresh, it would do next to nothing
+    return _save(
+        tmp_path / "teacher.safetensors",
+        teacher,
+        "gain_light",
+        {"channels": [8, 8, 8], "blocks": 1},
+    )
+
+
+def test_the_student_draws_near_to_the_teachers_maps(
+    tiny_recipe: Recipe, data_root: Path, teacher_path: str
+) -> None:
+    given = tiny_recipe.model_dump()
+    section = {**given["relight"], "teacher": teacher_path, "generator_lr": 5e-3}
+    section |= {"steps": 60, "supervised_steps": 60}
+    section["weights"] |= _ONLY_TEACHER
+    torch.manual_seed(0)
+    method = Relight(RelightConfig.model_validate(section))
+    batch = RelightData(RelightDataSection.model_validate(given["data"]), data_root, 0).batch(0)
+
+    def update(which: str, loss: torch.Tensor) -> None:
+        assert which == "generator"  # no discriminator takes part
+        method.optimizers[which].zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        method.optimizers[which].step()
+
+    found = [float(method.training_step(batch, step, update)["teacher"]) for step in range(40)]
+    assert found[-1] < 0.5 * found[0]
+
+
+def test_a_teacher_of_another_kind_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"width": 4, "blocks": 1}
+    resnet = build_network("resnet_6blocks", **settings)
+    path = _save(tmp_path / "resnet.safetensors", resnet, "resnet_6blocks", settings)
+    section = {**tiny_recipe.model_dump()["relight"], "teacher": path}
+    with pytest.raises(UsageError, match="expected one of the method relight"):
+        Relight(RelightConfig.model_validate(section))
