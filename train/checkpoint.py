@@ -101,15 +101,24 @@ class Checkpoint:
         """
         record = self.record(direction)
         network = build_network(record.name, **record.settings)
-        try:
-            network.load_state_dict(self.part(record.part))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"the weights of {record.part!r} do not fit the network {record.name!r} "
-                f"({' '.join(str(error).split())[:200]}): the checkpoint is of another version"
-            ) from error
+        load_weights(network, self.part(record.part), f"{record.part!r}, network {record.name!r}")
         set_inference(network, norm=record.norm, dropout=record.dropout)
         return network
+
+
+def load_weights(network: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    """Give a network its weights.
+
+    Raises:
+        CheckpointError: They do not fit; `what` names them.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights of {what} do not fit "
+            f"({' '.join(str(error).split())[:200]}): the checkpoint is of another version"
+        ) from error
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError, model_validator
 
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.spec import Card
 from dayshift.train.layouts import DataSection
 from dayshift.train.loop.settings import RunSection
 from dayshift.train.methods.base import Section
@@ -46,6 +47,7 @@ _LAYOUTS_OF: dict[MethodName, tuple[str, ...]] = {
 FREE_FIELDS = (
     "name",
     "summary",
+    "card.",
     "data.licence",
     "distill.teacher.checkpoint",
     "run.workers",
@@ -72,6 +74,7 @@ class Recipe(Section):
             the paper's.
         data: where the images are, by layout.
         run: how the loop runs.
+        card: what a person must say of a model that it makes; goes into `model.json`.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Recipe(Section):
     distill: DistillConfig | None = None
     data: DataSection
     run: RunSection = RunSection()
+    card: Card | None = None
 
     @model_validator(mode="after")
     def _one_method(self) -> Recipe:
@@ -145,20 +149,39 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: The file is missing, not TOML, or a field is unknown or out of range.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RecipeError(
-            f"no recipe {path}: expected a TOML file such as train/recipes/day2night.toml"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
+    content = _read_toml(path)
     for override in overrides or []:
         _apply_override(content, override)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{path}: {describe_error(error)}") from error
+
+
+def load_card(path: Path) -> Card:
+    """Read the section [card] of a TOML file: of a recipe, or of one with nothing else.
+
+    Raises:
+        RecipeError: The file is missing, not TOML, has no [card], or a field of it is unknown.
+    """
+    content = _read_toml(path)
+    if "card" not in content:
+        raise RecipeError(f"{path} has no section [card]: expected {', '.join(Card.model_fields)}")
+    try:
+        return Card.model_validate(content["card"])
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {describe_error(error)}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"no recipe {path}: expected a TOML file such as train/recipes/day2night.toml"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
 
 
 def check_same_recipe(path: Path, saved: dict[str, Any] | None, recipe: dict[str, Any]) -> None:

@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 from dayshift.runtime.errors import UsageError
-from dayshift.train.checkpoint import Checkpoint, NetworkRecord, save_checkpoint
+from dayshift.train.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    NetworkRecord,
+    save_checkpoint,
+)
 from dayshift.train.methods.relight import Relight
 from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.methods.relight_data import RelightData, RelightDataSection
@@ -73,3 +78,17 @@ def test_a_teacher_of_another_kind_is_refused(tiny_recipe: Recipe, tmp_path: Pat
     section = {**tiny_recipe.model_dump()["relight"], "teacher": path}
     with pytest.raises(UsageError, match="expected one of the method relight"):
         Relight(RelightConfig.model_validate(section))
+
+
+def test_a_run_goes_on_from_an_earlier_ones_networks(
+    tiny_recipe: Recipe, tmp_path: Path, teacher_path: str
+) -> None:
+    section = tiny_recipe.model_dump()["relight"]
+    first = Relight(RelightConfig.model_validate(section))
+    settings = {"channels": [4, 4, 8], "blocks": 1}
+    path = _save(tmp_path / "first.safetensors", first.generator, "gain_light", settings)
+    then = Relight(RelightConfig.model_validate({**section, "start": path}))
+    for name, weight in first.generator.state_dict().items():
+        torch.testing.assert_close(then.generator.state_dict()[name], weight, rtol=0, atol=0)
+    with pytest.raises(CheckpointError, match="generator do not fit"):
+        Relight(RelightConfig.model_validate({**section, "start": teacher_path}))

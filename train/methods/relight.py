@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 
 from dayshift.runtime.errors import UsageError
 from dayshift.train import losses
-from dayshift.train.checkpoint import load_checkpoint
+from dayshift.train.checkpoint import load_checkpoint, load_weights
 from dayshift.train.methods.base import Batch, State, Update, frozen
 from dayshift.train.methods.perceptual import LazySqueezeNet
 from dayshift.train.methods.relight_config import RelightConfig
@@ -50,7 +50,7 @@ class Relight:
 
     Raises:
         WeightsError: A pretrained network is asked for whose weights are not there.
-        CheckpointError: The teacher's file is missing or damaged.
+        CheckpointError: The file of the start or of the teacher is missing or damaged.
         UsageError: It holds a network of another kind.
     """
 
@@ -72,6 +72,8 @@ class Relight:
         if config.weights.photo_features:
             self._features = LazySqueezeNet()
             self.modules["critic"] = self.critic = FeatureCritic()
+        if config.start:
+            self._go_on_from(Path(config.start))
         critics = [module for name, module in self.modules.items() if name != "generator"]
         self.optimizers: dict[str, Optimizer] = {
             "generator": torch.optim.Adam(
@@ -84,6 +86,13 @@ class Relight:
             ),
         }
         self.translators = {"a_to_b": "generator"}
+
+    def _go_on_from(self, path: Path) -> None:
+        """Take the weights of every network that the checkpoint has, of a generator the average."""
+        checkpoint = load_checkpoint(path)
+        for name, module in self.modules.items():
+            if state := checkpoint.part(f"ema.{name}") or checkpoint.part(name):
+                load_weights(module, state, f"{path}, {name}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the recipe's steps; epochs mean nothing to mixed batches."""

@@ -48,6 +48,7 @@ class RelightConfig(Section):
         steps: of the whole run.
         supervised_steps: before the discriminators join.
         freeze_norm_at: share of the steps after which batch norm is fixed.
+        start: checkpoint of an earlier run of this method whose networks this one goes on with.
         teacher: checkpoint of a larger network whose maps this one learns, with `weights.teacher`.
     """
 
@@ -58,4 +59,5 @@ class RelightConfig(Section):
     generator_lr: PositiveFloat = 5e-4
     discriminator_lr: PositiveFloat = 4e-4
     freeze_norm_at: float = Field(default=0.8, gt=0, le=1)
+    start: str = ""
     teacher: str = ""

@@ -18,7 +18,6 @@ from dayshift.train.networks.layers import NetworkInputError, check_size, is_tra
 from dayshift.train.networks.spectral import SpectralConv2d
 
 _SLOPE = 0.2
-_MODULATION_WIDTH = 128  # channels between the label map and gamma, beta (paper, appendix A)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class SpadeConfig:
 
     Attributes:
         label_planes: labels, one more if a "don't care" label is used, one more for instance edges.
-        width: channels of the last block; the first has sixteen times as many.
+        width: channels of the last block; each before has twice as many, up to `widest` times.
+        modulation: channels between the label map and gamma, beta (appendix A).
         upsampling: steps up: "normal" 5 for 256x256, "more" 6, "most" 7 with one more block.
         latent: length of the style vector z; 0 starts from the label map in its place.
         size: (height, width) of the images; with z no other is taken, without z it says nothing.
@@ -39,11 +39,18 @@ class SpadeConfig:
     upsampling: Literal["normal", "more", "most"] = "more"
     latent: NonNegativeInt = 0
     size: tuple[PositiveInt, PositiveInt] = (256, 512)
+    widest: PositiveInt = 16
+    modulation: PositiveInt = 128
 
     @property
     def steps(self) -> int:
         """How often height and width are doubled."""
         return {"normal": 5, "more": 6, "most": 7}[self.upsampling]
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the first feature map."""
+        return self.width * min(16, self.widest)
 
     @property
     def first_size(self) -> tuple[int, int]:
@@ -64,22 +71,23 @@ class SpadeGenerator(nn.Module):
     def __init__(self, config: SpadeConfig | None = None) -> None:
         super().__init__()
         self.config = config or SpadeConfig()
-        width, planes = self.config.width, self.config.label_planes
+        width, first = self.config.width, self.config.first_channels
+        widths = [width * min(factor, self.config.widest) for factor in (8, 4, 2, 1)]
         if self.config.latent:
             h, w = self.config.first_size
-            self.fc: nn.Module = nn.Linear(self.config.latent, 16 * width * h * w)
+            self.fc: nn.Module = nn.Linear(self.config.latent, first * h * w)
         else:
-            self.fc = nn.Conv2d(planes, 16 * width, 3, padding=1)
-        self.head_0 = SpadeBlock(16 * width, 16 * width, planes)
-        self.G_middle_0 = SpadeBlock(16 * width, 16 * width, planes)
-        self.G_middle_1 = SpadeBlock(16 * width, 16 * width, planes)
-        self.up_0 = SpadeBlock(16 * width, 8 * width, planes)
-        self.up_1 = SpadeBlock(8 * width, 4 * width, planes)
-        self.up_2 = SpadeBlock(4 * width, 2 * width, planes)
-        self.up_3 = SpadeBlock(2 * width, width, planes)
+            self.fc = nn.Conv2d(self.config.label_planes, first, 3, padding=1)
+        self.head_0 = SpadeBlock(first, first, self.config)
+        self.G_middle_0 = SpadeBlock(first, first, self.config)
+        self.G_middle_1 = SpadeBlock(first, first, self.config)
+        self.up_0 = SpadeBlock(first, widths[0], self.config)
+        self.up_1 = SpadeBlock(widths[0], widths[1], self.config)
+        self.up_2 = SpadeBlock(widths[1], widths[2], self.config)
+        self.up_3 = SpadeBlock(widths[2], width, self.config)
         last = width
         if self.config.upsampling == "most":
-            self.up_4 = SpadeBlock(width, width // 2, planes)
+            self.up_4 = SpadeBlock(width, width // 2, self.config)
             last = width // 2
         self.conv_img = nn.Conv2d(last, self.config.out_channels, 3, padding=1)
 
@@ -129,7 +137,7 @@ class SpadeGenerator(nn.Module):
         if z is None:
             z = labels.new_zeros(labels.shape[0], self.config.latent)
         flat: Tensor = self.fc(z)
-        return flat.reshape(-1, 16 * self.config.width, h, w)
+        return flat.reshape(-1, self.config.first_channels, h, w)
 
 
 class SpadeBlock(nn.Module):
@@ -138,16 +146,16 @@ class SpadeBlock(nn.Module):
     The convolutions are spectrally normalised; the modulation's own are not, in the authors' code.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, label_planes: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, config: SpadeConfig) -> None:
         super().__init__()
         between = min(in_channels, out_channels)
-        self.norm_0 = Spade(in_channels, label_planes)
+        self.norm_0 = Spade(in_channels, config)
         self.conv_0 = SpectralConv2d(in_channels, between, 3, padding=1)
-        self.norm_1 = Spade(between, label_planes)
+        self.norm_1 = Spade(between, config)
         self.conv_1 = SpectralConv2d(between, out_channels, 3, padding=1)
         self.learned_shortcut = in_channels != out_channels
         if self.learned_shortcut:
-            self.norm_s = Spade(in_channels, label_planes)
+            self.norm_s = Spade(in_channels, config)
             self.conv_s = SpectralConv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -165,14 +173,15 @@ class Spade(nn.Module):
     Across processes the authors' batch norm is synchronised; here each process has its own.
     """
 
-    def __init__(self, channels: int, label_planes: int) -> None:
+    def __init__(self, channels: int, config: SpadeConfig) -> None:
         super().__init__()
+        between = config.modulation
         self.param_free_norm = nn.BatchNorm2d(channels, affine=False)
         self.mlp_shared = nn.Sequential(
-            nn.Conv2d(label_planes, _MODULATION_WIDTH, 3, padding=1), nn.ReLU(inplace=True)
+            nn.Conv2d(config.label_planes, between, 3, padding=1), nn.ReLU(inplace=True)
         )
-        self.mlp_gamma = nn.Conv2d(_MODULATION_WIDTH, channels, 3, padding=1)
-        self.mlp_beta = nn.Conv2d(_MODULATION_WIDTH, channels, 3, padding=1)
+        self.mlp_gamma = nn.Conv2d(between, channels, 3, padding=1)
+        self.mlp_beta = nn.Conv2d(between, channels, 3, padding=1)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Return the shape of `x`, (N, channels, h, w)."""
