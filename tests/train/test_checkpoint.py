@@ -110,7 +110,7 @@ def test_a_direction_that_is_not_there_lists_those_that_are(checkpoint: Checkpoi
 
 def test_weights_of_another_network_are_refused_in_one_line(checkpoint: Checkpoint) -> None:
     record = replace(checkpoint.networks["a_to_b"], settings={"channels": [8, 8, 8]})
-    with pytest.raises(CheckpointError, match=r"'ema\.generator', network 'gain_light' do") as caught:
+    with pytest.raises(CheckpointError, match=r"'ema\.generator', network 'gain_light'") as caught:
         replace(checkpoint, networks={"a_to_b": record}).network()
     assert "\n" not in str(caught.value)
 
