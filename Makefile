@@ -13,7 +13,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --co
 REQUIREMENTS = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-gpu lint format docs wheel-test sbom audit bench wheelhouse clean
+.PHONY: help demo install test test-gpu lint format docs cards wheel-test sbom audit bench wheelhouse clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,10 @@ docs: $(VENV)/bin/python ## build the site of docs/ into build/site; a broken li
 	@$(VENV)/bin/python -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || $(PIP) --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
 	@echo "build/site/index.html" >&2
+
+cards: $(VENV)/.dayshift-dev ## make models/README.md of what stands in the folders beside it
+	@mkdir -p build && $(VENV)/bin/dayshift models --card > build/cards.md
+	@mv build/cards.md models/README.md
 
 wheel-test: ## build sdist and wheel, try the wheel alone in fresh environments of every Python that is here
 	@.ci/wheel

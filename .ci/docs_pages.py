@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 CARD = (
     "models/README.md",
     "models/clips/LICENSE",
-    "models/day2night/preview.jpg",
+    *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("models/*/preview.jpg"))),
 )
 
 

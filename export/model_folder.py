@@ -45,6 +45,7 @@ class Wanted:
         segmenter: An ONNX file that makes labels of frames, before a label network.
         edges: The last plane of a label network is for instance edges: those of the labels go in.
         quantize: Whether and how to write fp16 and int8 too.
+        card: What a person says of it; the recipe's by default.
     """
 
     direction: str | None = None
@@ -52,6 +53,7 @@ class Wanted:
     segmenter: Path | None = None
     edges: bool = False
     quantize: Settings = field(default_factory=Settings)
+    card: spec.Card | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,7 @@ def _describe(
 
 
 def _statement(form: spec.FullForm) -> str:
+        card=wanted.card or recipe.get("card"),
     """Say which sizes the graph takes."""
     if form.size is not None:
         return f"takes {form.size[1]}x{form.size[0]} alone; smaller frames are padded"

@@ -216,6 +216,24 @@ class ModelSpec(_Part):
         form = self.forms.full if name == "full" else self.forms.maps
         if form is None:
             raise ModelError(f"model {self.name} has no form {name!r}: ask for 'full' or 'auto'")
+class Card(_Part):
+    """What a person must say of a model, in Markdown; `dayshift info --card` adds what is measured.
+
+    Attributes:
+        uses: What it is for.
+        misuse: What it is not for.
+        limits: Where it is weak.
+        data: What it learned from: sources, licences, attributions; and the weights' own licence.
+        measured: What these very weights came to, on what, by which command.
+    """
+
+    uses: str = ""
+    misuse: str = ""
+    limits: str = ""
+    data: str = ""
+    measured: str = ""
+
+
         return form
 
 
@@ -230,6 +248,7 @@ def load_spec(folder: Path) -> ModelSpec:
         text = read_plain(path, _MOST_SPEC_BYTES)
     except OSError as error:
         raise ModelError(
+    card: Card | None = None
             f"cannot read {path} ({error.strerror}): expected a model folder with a {SPEC_NAME}"
         ) from error
     try:

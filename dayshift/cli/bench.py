@@ -183,20 +183,33 @@ def _print_commands(request: Request) -> None:
                 typer.echo(command)
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """Return what `--json` wrote into a file.
+
+    Raises:
+        UsageError: It cannot be read, or is something else.
+    """
+    from dayshift.runtime.errors import UsageError
+
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path} ({error.strerror}): expected a report") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not a report of dayshift bench --json: {error}") from error
+    if not isinstance(report, dict) or not {"rows", "machine", "checks"} <= report.keys():
+        raise UsageError(f"{path} is not a report of dayshift bench --json: it has no rows")
+    return report
+
+
 def _compare(before: Path, after: Path, json_to: str | None) -> None:
     from dataclasses import asdict
 
     from dayshift.benchmarks.comparison import compare_reports
     from dayshift.cli.output import STDOUT, print_table, write_json
-    from dayshift.runtime.errors import GateError, UsageError
+    from dayshift.runtime.errors import GateError
 
-    reports = []
-    for path in (before, after):
-        try:
-            reports.append(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise UsageError(f"{path} is not a report of dayshift bench --json: {error}") from error
-    results = compare_reports(*reports)
+    results = compare_reports(read_report(before), read_report(after))
     if json_to is not None:
         write_json({"rows": [asdict(result) for result in results]}, json_to)
     if json_to != STDOUT:

@@ -55,6 +55,14 @@ def export(
             help="SPADE was trained with instance maps: edges between labels stand for theirs.",
         ),
     ] = False,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="TOML",
+            help="Its [card] says what the model is for and what not.  [default: the recipe's]",
+        ),
+    ] = None,
     json_to: JsonTo = None,
 ) -> None:
     """Export a checkpoint to a model folder and compare the graphs with PyTorch.
@@ -68,6 +76,7 @@ def export(
         from dayshift.export.frames import read_frames
         from dayshift.export.model_folder import Wanted, export_model
         from dayshift.train.checkpoint import load_checkpoint
+        from dayshift.train.recipe import load_card
     from dayshift.cli.output import STDOUT, check_json_target, note, write_json
     from dayshift.cli.quantize import print_outcomes, trial_progress
 
@@ -78,6 +87,7 @@ def export(
         size=(size_wh[1], size_wh[0]) if size_wh else None,
         segmenter=segmenter,
         edges=instance_edges,
+        card=None if card is None else load_card(card),
     )
     loaded = load_checkpoint(checkpoint)
     with trial_progress() as show:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dayshift.cli.options import JsonTo
+from dayshift.cli.printable import printable
 
 if TYPE_CHECKING:
     from dayshift.runtime.spec import ModelSpec
@@ -16,21 +17,53 @@ if TYPE_CHECKING:
 
 def info(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled name or a folder.")],
+    card: Annotated[
+        bool, typer.Option("--card", help="Print the whole card, as Markdown.")
+    ] = False,
+    bench: Annotated[
+        Path | None,
+        typer.Option(
+            "--bench", metavar="FILE", help="With --card, the figures of a dayshift bench --json."
+        ),
+    ] = None,
     json_to: JsonTo = None,
 ) -> None:
     """Show a model's card and check its files."""
     from dayshift.cli.output import emit
     from dayshift.runtime.bundled import model_folder
+    from dayshift.runtime.errors import UsageError
     from dayshift.runtime.spec import load_spec, read_graph
 
+    if bench is not None and not card:
+        raise UsageError("--bench is for --card: give both")
     folder = model_folder(model)
     spec = load_spec(folder)
     for form in (spec.forms.full, spec.forms.maps):
         for file in form.files.values() if form else ():
             read_graph(folder, file)
+    if card:
+        from dayshift.card import model_card
+
+        speed = "" if bench is None else _speed(bench, spec.name)
+        typer.echo(printable(model_card(spec, speed=speed)), nl=False)
+        return
     result = {"folder": str(folder), **spec.model_dump(mode="json")}
     rows = [*_card_rows(folder, spec), *_file_rows(spec), *_quality_rows(spec)]
     emit(result, rows, title=f"{spec.name}: {spec.summary}", json_to=json_to)
+
+
+def _speed(path: Path, model: str) -> str:
+    """Return what a report of `dayshift bench` says of a model, as Markdown."""
+    from dayshift.benchmarks.readme import figures
+    from dayshift.cli.bench import read_report
+    from dayshift.runtime.errors import UsageError
+
+    report = read_report(path)
+    rows = [row for row in report["rows"] if row["model"] == model]
+    if not rows:
+        raise UsageError(f"{path} has no row of {model}: run dayshift bench {model} --json {path}")
+    checks = {name: check for name, check in report["checks"].items() if name == model}
+    return figures({**report, "rows": rows, "checks": checks})
 
 
 def _card_rows(folder: Path, spec: ModelSpec) -> Iterator[tuple[str, str]]:

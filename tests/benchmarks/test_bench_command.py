@@ -28,7 +28,7 @@ def report_with(path: Path, milliseconds: float) -> Path:
         **{"scenario": "single-stream", "status": "passed", "reason": None, "psnr_db": 50.0},
         "round_p50_ms": {str(i): milliseconds * (1 + i / 1000) for i in range(9)},
     }
-    path.write_text(json.dumps({"rows": [row]}))
+    path.write_text(json.dumps({"rows": [row], "machine": {}, "checks": {}}))
     return path
 
 

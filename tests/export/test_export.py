@@ -19,7 +19,7 @@ from dayshift.export.model_folder import Wanted, export_model
 from dayshift.export.quantize import Settings
 from dayshift.runtime.errors import GateError, SinkError
 from dayshift.runtime.model import load
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.spec import Card, load_spec
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.presets import describe_network
@@ -60,6 +60,7 @@ def checkpoint() -> Checkpoint:
     record = NetworkRecord(name, "average", settings)
     weights = {f"average/{name}": value for name, value in network.state_dict().items()}
     recipe = {"name": "tiny", "summary": "test", "data": {"licence": "none"}}
+    recipe["card"] = {"limits": "it is tiny"}
     facts = {"data": {"photos": 3}}
     return Checkpoint("relight", {"a_to_b": record}, weights, recipe, 1, facts)
 
@@ -145,6 +146,10 @@ def test_quality_of_every_precision_is_written_down(folder: Path) -> None:
     assert all(entry.n_frames == 3 and (entry.psnr_db or 99) >= 38 for entry in quality.values())
     assert quality["fp32"].reference == "PyTorch float32"
     assert quality["int8"].reference == "fp32.onnx on OpenVINO"
+
+
+def test_what_the_recipe_says_of_the_model_is_in_its_card(folder: Path) -> None:
+    assert load_spec(folder).card == Card(limits="it is tiny")
 
 
 def test_files_are_single_and_a_preview_is_there(folder: Path) -> None:

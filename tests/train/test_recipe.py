@@ -13,7 +13,15 @@ from dayshift.train.methods.cut import CutConfig
 from dayshift.train.methods.relight_data import RelightDataSection
 from dayshift.train.methods.spade import SpadeConfig
 from dayshift.train.methods.unit import UnitConfig
-from dayshift.train.recipe import BUNDLED, Recipe, RecipeError, find_recipe, load_recipe
+from dayshift.train.recipe import (
+    BUNDLED,
+    Recipe,
+    RecipeError,
+    check_same_recipe,
+    find_recipe,
+    load_card,
+    load_recipe,
+)
 
 
 def test_the_bundled_recipe_is_found_by_name_and_ships_tier_a_only() -> None:
@@ -131,3 +139,23 @@ def test_labels2street_trains_on_a_set_of_rendered_scenes(tmp_path: Path) -> Non
     assert trained.facts["data"] == {"samples": 3}
     assert trained.record().settings["label_planes"] == 34
     assert list((tmp_path / "samples").glob("*.png"))
+
+
+def test_a_card_is_read_alone_or_out_of_a_recipe(tmp_path: Path) -> None:
+    recipe = find_recipe("day2night")
+    assert load_card(recipe) == load_recipe(recipe).card
+    alone = tmp_path / "card.toml"
+    alone.write_text('[card]\nlimits = "many"\n')
+    assert load_card(alone).limits == "many"
+    alone.write_text("name = 'x'\n")
+    with pytest.raises(RecipeError, match=r"no section \[card\]: expected uses, misuse, limits"):
+        load_card(alone)
+    alone.write_text("[card]\nlimit = 'x'\n")
+    with pytest.raises(RecipeError, match="limit"):
+        load_card(alone)
+
+
+def test_a_card_may_change_while_a_run_goes_on(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("day2night")).as_json()
+    check_same_recipe(tmp_path, recipe | {"card": None}, recipe | {"card": {"limits": "new"}})
+    check_same_recipe(tmp_path, {k: v for k, v in recipe.items() if k != "card"}, recipe)
