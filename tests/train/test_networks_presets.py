@@ -273,7 +273,7 @@ class TestInference:
 class TestSpade:
     def test_normalization_follows_equation_1(self) -> None:
         torch.manual_seed(0)
-        norm = spade.Spade(4, 2)
+        norm = spade.Spade(4, spade.SpadeConfig(label_planes=2))
         x, labels = torch.randn(2, 4, 6, 8), torch.rand(2, 2, 12, 16)
         small = labels[:, :, ::2, ::2]  # nearest
         shared = norm.mlp_shared(small)
