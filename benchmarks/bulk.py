@@ -36,7 +36,7 @@ NODES = 3
 _NICENESS = "RAY_worker_niceness"  # as Ray spells it
 KILL_AFTER = 3  # files that are done
 _NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-_ATTEMPTS = 8  # to start a node
+_ATTEMPTS = 3  # to start a node
 
 
 class Footage:
@@ -122,11 +122,15 @@ def _wait_for(is_so: Any, limit_s: float, what: str) -> None:
         time.sleep(0.2)
 
 
-def _patiently(start: Callable[[], Any]) -> Any:
-    """Start a node: Ray gives it 30 s, which is too little on a busy machine."""
+def add_node(cluster: Any, **settings: Any) -> Any:
+    """Add a node, of one processor unless told otherwise.
+
+    Ray gives it 30 s to start, which is too little on a busy machine: it is tried again, but not
+    often: what a failed start leaves running ends with this process, and takes the next one's time.
+    """
     for attempt in range(_ATTEMPTS):
         try:
-            return start()
+            return cluster.add_node(**_NODE | settings)
         except Exception as error:  # Ray raises no narrower one
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -186,7 +190,7 @@ def take_turns(
     video = footage.cut(video_s)
     cores = os.cpu_count() or 1
     cluster = Cluster()
-    _patiently(lambda: cluster.add_node(**_NODE | {"num_cpus": cores}))
+    add_node(cluster, num_cpus=cores)
     paths: dict[str, tuple[tuple[object, ...], str | None]] = {
         "unsplit": (("--segment", 1e6), None),
         "segments": ((), None),
@@ -245,16 +249,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ[_NICENESS] = str(args.nice)
     footage = Footage(args.out / "footage", args.video_s, args.images)
     told: dict[str, Any] = {"load_at_start": os.getloadavg(), "is_marked": not can_sign()}
-    if args.only in (None, "kills"):
-        told |= _compare(footage, args.out, args.limit)
-    if args.only in (None, "turns"):
-        told["turns"] = take_turns(footage, args.out, args.turns_s, args.rounds, args.limit)
-    if args.only in (None, "seams"):
-        told["seams"] = measure_seams(footage.within_scenes(args.seams_s), 2.0)
-    text = json.dumps(told, indent=2)
-    print(text)
-    if args.json is not None:
-        args.json.write_text(text + "\n")
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "kills": lambda: _compare(footage, args.out, args.limit),
+        "turns": lambda: take_turns(footage, args.out, args.turns_s, args.rounds, args.limit),
+        "seams": lambda: measure_seams(footage.within_scenes(args.seams_s), 2.0),
+    }
+    for name in [args.only] if args.only else parts:
+        told[name] = parts[name]() | {"load_at_end": os.getloadavg()}
+        if args.json is not None:  # also what was found before a later part fails
+            args.json.write_text(json.dumps(told, indent=2) + "\n")
+    print(json.dumps(told, indent=2))
 
 
 def _compare(footage: Footage, out: Path, limit_s: float) -> dict[str, Any]:
@@ -264,8 +268,8 @@ def _compare(footage: Footage, out: Path, limit_s: float) -> dict[str, Any]:
     wanted = hashes(out / "alone")
     cluster = Cluster()
     try:
-        _patiently(lambda: cluster.add_node(**_NODE | {"num_cpus": 0}))
-        nodes = [_patiently(lambda: cluster.add_node(**_NODE)) for _ in range(NODES)]
+        add_node(cluster, num_cpus=0)
+        nodes = [add_node(cluster) for _ in range(NODES)]
         killed = survive_kills(cluster, nodes, footage, out / "killed", limit_s)
     finally:
         cluster.shutdown()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dayshift.benchmarks.bulk import add_node, hashes
 from dayshift.jobs import WORK_FOLDER
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources import open_source
@@ -24,18 +25,29 @@ pytest.importorskip("ray", reason="needs the extra `cluster`")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray leaves sockets open
 
-_NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 _LIMIT_S = 240.0
-SEGMENTS = 6
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def client_port() -> int:
+    """Return a free port, for Ray's clients."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def cluster(client_port: int) -> Iterator[Any]:
+    """Start a cluster of a head that does no work."""
     from ray.cluster_utils import Cluster
 
-    started = Cluster(initialize_head=True, head_node_args=_NODE | {"num_cpus": 0})
-    yield started
-    started.shutdown()
+    started = Cluster()
+    try:
+        add_node(started, num_cpus=0, ray_client_server_port=client_port)
+        yield started
+    finally:
+        started.shutdown()
 
 
 @pytest.fixture
@@ -65,14 +77,6 @@ def start(footage: Path, out: Path, model: Path, address: str | None) -> subproc
     return subprocess.Popen(command, env=env, cwd=footage.parent)
 
 
-def hashes(out: Path) -> dict[str, str]:
-    return {
-        file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in out.rglob("*")
-        if file.is_file()
-    }
-
-
 def wait_for(is_so: Callable[[], object]) -> None:
     end = time.monotonic() + _LIMIT_S
     while not is_so():
@@ -84,7 +88,7 @@ def test_killed_nodes_and_drivers_change_no_byte(
     cluster: Any, footage: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     assert start(footage, tmp_path / "alone", tiny_model, None).wait(_LIMIT_S) == 0
-    nodes = [cluster.add_node(**_NODE) for _ in range(3)]
+    nodes = [add_node(cluster) for _ in range(3)]
     out = tmp_path / "out"
     driver = start(footage, out, tiny_model, cluster.address)
     wait_for(lambda: [*out.glob("*.png"), *out.glob(f"{WORK_FOLDER}/*/*/*.json")])
@@ -96,6 +100,24 @@ def test_killed_nodes_and_drivers_change_no_byte(
     assert hashes(out) == hashes(tmp_path / "alone")
     assert len(hashes(out)) == 9
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_cluster_is_reached_through_its_client_port(
+    cluster: Any,
+    client_port: int,
+    footage: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    dayshift_command: Callable[..., Any],
+) -> None:
+    pytest.importorskip("grpc", reason="needs ray[client]")
+    add_node(cluster)
+    words = ["translate", footage, "-m", tiny_model, "--no-provenance", "--segment", "5"]
+    assert dayshift_command(*words, "--out", tmp_path / "alone").code == 0
+    there = ["--out", tmp_path / "out", "--cluster", f"ray://127.0.0.1:{client_port}"]
+    assert dayshift_command(*words, *there).code == 0
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "alone")
+    assert len(hashes(tmp_path / "out")) == 9
 
 
 def test_a_cluster_without_room_says_what_it_has(
