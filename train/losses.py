@@ -217,6 +217,23 @@ def edge_aware_smoothness(gain: Tensor, frame: Tensor, *, sharpness: float = 12.
     return across.mean() + down.mean()
 
 
+def lattice(maps: Tensor, fold: int) -> Tensor:
+    """Return how much of the maps repeats from block to block of `fold` x `fold` pixels.
+
+    A depth-to-space head can give each place in its blocks a value of its own, and a discriminator
+    that wants lamps makes it set them in rows. What is the same in neighbouring blocks counts here;
+    a single lamp hardly does, and a slope of light, taken out by its own mean, not at all.
+
+    Args:
+        maps: (N, C, h, w), as they come from the head: the blocks begin at its first pixel.
+        fold: side of the blocks.
+    """
+    fine = maps - functional.avg_pool2d(maps, 5, stride=1, padding=2, count_include_pad=False)
+    h, w = (side // fold * fold for side in maps.shape[-2:])
+    places = functional.pixel_unshuffle(fine[..., :h, :w], fold)
+    return functional.avg_pool2d(places, 5, stride=2).abs().mean()
+
+
 def _gram(features: Tensor) -> Tensor:
     """Return (N, C, C): how channels occur together, divided by C * h * w."""
     with torch.autocast(features.device.type, enabled=False):

@@ -137,3 +137,18 @@ class TestPatchNce:
         losses.patch_nce(query, key).backward()  # type: ignore[no-untyped-call]
         assert query.grad is not None
         assert key.grad is None
+
+
+def test_a_lattice_of_lamps_counts_and_a_single_lamp_or_a_slope_hardly_does() -> None:
+    flat = torch.full((1, 3, 60, 72), 0.3)
+    rows, lamp = flat.clone(), flat.clone()
+    rows[..., 1::4, 2::4] = 0.9
+    lamp[..., 30:32, 30:32] = 0.9
+    slope = torch.linspace(0, 1, 72).expand(1, 3, 60, 72)
+    counted = losses.lattice(rows, 4)
+    assert counted > 0.05
+    assert losses.lattice(lamp, 4) < 0.02 * counted
+    assert losses.lattice(slope, 4) < 0.01 * counted
+    assert losses.lattice(flat, 4) < 1e-6
+    # A photo's height need not be a multiple of the blocks'.
+    torch.testing.assert_close(losses.lattice(rows[..., :58, :], 4), counted, rtol=0.1, atol=0)

@@ -136,7 +136,7 @@ class Relight:
     ) -> dict[str, Tensor]:
         weights, n, m = self.config.weights, _rendered(batch), _aligned(batch)
         pool = _PAIRED_POOL
-        terms = {
+        terms: dict[str, Tensor] = {
             "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch["target"][:n]),
             "rendered_gradient": weights.rendered_gradient
             * losses.gradient_l1(fake[:n], batch["target"][:n]),
@@ -152,6 +152,8 @@ class Relight:
                 functional.avg_pool2d(batch["target"][m:], _PHOTO_POOL),
             ),
             "smoothness": weights.smoothness * _roughness(maps, batch["small"]),
+            "lattice": weights.lattice
+            * sum(losses.lattice(losses.root(m.float()), self.generator.config.fold) for m in maps),
         }
         if self._teacher is not None:
             terms["teacher"] = weights.teacher * self._ignorance(batch, maps)

@@ -35,6 +35,7 @@ class RelightWeights(Section):
     photo_gan: NonNegativeFloat = 0.5
     photo_features: NonNegativeFloat = 0.0
     smoothness: NonNegativeFloat = 0.3
+    lattice: NonNegativeFloat = 0.0
     photo_coarse: NonNegativeFloat = 20.0
     photo_light: NonNegativeFloat = 0.3
     consistency: NonNegativeFloat = 10.0
