@@ -11,7 +11,8 @@ photos. Columns:
 - night: share of images that a linear day/night probe takes for night.
 - mIoU: of the segmenter's labels before and after. edges: correlation of edges before and after.
 - kept: share of the detector's objects that are found again.
-- warp, static: flicker over the source's own, on driving clips and on clips of a fixed camera.
+- warp, static: flicker over the source's own, on driving clips and on clips of a fixed camera. A
+  model translates each clip as a stream, photos one by one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -29,8 +31,9 @@ import torch
 
 from dayshift.benchmarks.baselines import Translate, make_baselines
 from dayshift.runtime.image import Pixels
-from dayshift.runtime.model import load
+from dayshift.runtime.model import Model, load
 from dayshift.runtime.sources.video import VideoSource
+from dayshift.runtime.stream_memory import Memory
 from dayshift.train.data.images import list_images, read_image
 from dayshift.train.metrics.detection import CocoDetector, DetectionsKept
 from dayshift.train.metrics.distances import kernel_distance
@@ -100,8 +103,23 @@ class NightBench:
         self._clips = data / "video"
         self._clip_frames = clip_frames
 
-    def measure(self, name: str, translate: Translate, note: Callable[[str], None]) -> Row:
-        """Translate the test photos and clips."""
+    def measure(
+        self,
+        name: str,
+        translate: Translate,
+        note: Callable[[str], None],
+        *,
+        begin_clip: Callable[[], Translate] | None = None,
+    ) -> Row:
+        """Translate the test photos and clips.
+
+        Args:
+            name: of the row.
+            translate: a photo.
+            note: told what is being done.
+            begin_clip: gives what translates the frames of one clip; `translate` by default.
+        """
+        begin_clip = begin_clip or (lambda: translate)
         note(f"{name}: photos")
         images = [translate(day) for day in self._days]
         features = self._features(images)
@@ -115,8 +133,8 @@ class NightBench:
             self._miou(images),
             float(np.mean(edges)),
             self._kept(images),
-            self._flicker(DRIVING, translate, "warping_ratio"),
-            self._flicker(STATIC, translate, "change_ratio"),
+            self._flicker(DRIVING, begin_clip, "warping_ratio"),
+            self._flicker(STATIC, begin_clip, "change_ratio"),
         )
 
     def halves(self, seed: int = 0) -> tuple[float, float]:
@@ -161,7 +179,9 @@ class NightBench:
             kept.add(before, image)
         return kept.value()
 
-    def _flicker(self, clips: Sequence[str], translate: Translate, ratio: str) -> float | None:
+    def _flicker(
+        self, clips: Sequence[str], begin_clip: Callable[[], Translate], ratio: str
+    ) -> float | None:
         if not self._clip_frames:
             return None
         found = []
@@ -169,10 +189,16 @@ class NightBench:
             with VideoSource(self._clips / clip, size=(640, 360)) as video:
                 reads = iter(video.read, None)
                 frames = (frame.pixels for frame in islice(reads, self._clip_frames))
-                flicker = measure_flicker(frames, translate)
+                flicker = measure_flicker(frames, begin_clip())
             assert flicker is not None  # clips have more than two frames
             found.append(getattr(flicker, ratio))
         return float(np.mean(found))
+
+
+def _stream_of(model: Model) -> Translate:
+    """Return what translates the frames of one stream."""
+    memory = Memory()
+    return lambda frame: model.translate(frame, memory).image
 
 
 def _source(path: Path) -> str:
@@ -211,7 +237,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows += [bench.measure(n, t, note) for n, t in make_baselines(bench.train_nights).items()]
     for model in args.models:
         with load(model, precision=args.precision, strength=args.strength) as loaded:
-            rows.append(bench.measure(f"{loaded.name} {loaded.precision}", loaded, note))
+            begin = partial(_stream_of, loaded)
+            name = f"{loaded.name} {loaded.precision}"
+            rows.append(bench.measure(name, loaded, note, begin_clip=begin))
     halves, probe = bench.halves(), bench.probe_on_photos()
     print("| | KID share | dark | night | mIoU | edges | kept | warp | static |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -20,6 +20,7 @@ from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.cores import lanes_for
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import MissingDependency
+from dayshift.runtime.graph_inputs import graph_inputs
 from dayshift.runtime.image import (
     MapApplier,
     Pixels,
@@ -30,8 +31,9 @@ from dayshift.runtime.image import (
     shrink_factor,
 )
 from dayshift.runtime.model import load
-from dayshift.runtime.plan import FullPlan, MapsPlan, Plan, Translation, graph_inputs
+from dayshift.runtime.plan import FullPlan, MapsPlan, Plan, Translation
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec
+from dayshift.runtime.stream_memory import Memory
 
 if TYPE_CHECKING:
     from dayshift.benchmarks.eager import TorchBackend
@@ -82,7 +84,7 @@ class Translator(Protocol):
         """Either maps or full."""
         ...
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         """Translate a uint8 BGR frame (H, W, 3)."""
         ...
 
@@ -208,9 +210,9 @@ class PlanTranslator:
         self.device = plan.backend.device
         self.precision: str = plan.backend.precision
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         """Translate a frame of the plan's size at full strength."""
-        return self.plan.translate(frame, {})
+        return self.plan.translate(frame, {}, memory)
 
     def translate_batch(self, frames: Sequence[Pixels], form: FullForm | MapsForm) -> list[Pixels]:
         """Translate several frames with one call of the engine.
@@ -277,6 +279,7 @@ def _torch_parts(case: Case, spec: ModelSpec | None) -> tuple[FullForm | MapsFor
         form: FullForm | MapsForm = spec.forms.full
         if case.form != "full" and spec.forms.maps is not None:
             form = spec.forms.maps
+        form = form.model_copy(update={"states": {}})  # the network alone has no memory
         module = eager.module_of_model(model_folder(case.model), spec, form, case.size_wh)
         return form, module, True, form.files["fp32"].sha256
     module, is_trained = eager.module_of_network(case.model)

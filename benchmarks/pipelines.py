@@ -20,6 +20,7 @@ from dayshift.runtime.sinks import open_sink
 from dayshift.runtime.sinks.base import Sink
 from dayshift.runtime.sources import open_source
 from dayshift.runtime.sources.base import Source
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.pipeline import run_pipeline
 
 STAGES = ("capture", "preprocess", "infer", "postprocess", "sink")
@@ -139,9 +140,9 @@ class _WatchedModel:
     def warm_up(self, height: int, width: int) -> None:
         self._model.warm_up(height, width)
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         number, begin = next(self._numbers), time.perf_counter()
-        translation = self._model.translate(frame)
+        translation = self._model.translate(frame, memory)
         for stage in ("preprocess", "infer", "postprocess"):
             end = begin + getattr(translation, f"{stage}_ms") / 1e3
             self._log.add(stage, number, begin, end)

@@ -30,6 +30,7 @@ from dayshift.runtime.sinks.group import SinkGroup
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.live_model import LiveModel
@@ -52,7 +53,7 @@ class FaultyModel(Model):
     faults: dict[str, int]
     slow_until = 0.0
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         """Translate a frame, or not."""
         chance = self.dice.random()
         if chance < 1 / 400:
@@ -66,7 +67,7 @@ class FaultyModel(Model):
             time.sleep(7.5)
         if time.perf_counter() < self.slow_until:
             time.sleep(0.2)
-        return super().translate(frame)
+        return super().translate(frame, memory)
 
 
 class FailingSink(Sink):

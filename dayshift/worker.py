@@ -139,7 +139,9 @@ class Worker:
         self, job: Job, segment: Segment, on_frames: OnProgress | None
     ) -> Answer:
         with published(segment.file, job.work) as file:
-            compose = self._request.marking.compose(is_stabilised=self._request.is_stabilised)
+            compose = self._request.marking.compose(
+                is_stabilised=self._request.is_stabilised and not self._model.has_memory
+            )
             report = translate_whole(
                 self._open(job, segment),
                 file,
@@ -183,7 +185,8 @@ class Worker:
 
     @property
     def _warm_up_frames(self) -> int:
-        return self._request.warm_up_frames if self._request.is_stabilised else 0
+        has_memory = self._request.is_stabilised or self._model.has_memory
+        return self._request.warm_up_frames if has_memory else 0
 
     def _fingerprint(self, job: Job) -> str:
         """Return what a segment's bytes follow from: others' segments are not taken for its own."""

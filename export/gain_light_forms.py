@@ -4,6 +4,10 @@
 * full: frame to image, all inside. It shrinks by the integer that brings the short side nearest to
   `short_side`, as `runtime.image.shrink_factor` does. TensorRT runs this one, and there uint8 is a
   type of the graph's edge alone: a frame may only be cast, an image only come from a cast.
+
+Both have a recurrent state, the maps and the blurred small frame of the frame before, so that a
+video does not flicker. Where the picture did not change, the new maps only begin to replace those
+before; where it did, and after a cut, they do at once. Zeros stand for no frame before.
 """
 
 from __future__ import annotations
@@ -12,7 +16,22 @@ import numpy as np
 import onnx
 
 from dayshift.export.forms import HEADER, assemble, model_part, text_part
+from dayshift.runtime.spec import State
 from dayshift.train.networks.gain_light import BORDER
+
+_BLOCK = 4  # pixels of the small frame; the branch's stride is a multiple of it
+STATES = {
+    "state_gain": State(channels=3),
+    "state_light": State(channels=3),
+    "state_seen": State(channels=3, block=_BLOCK),
+}
+# Of the maps before, so much is replaced where nothing changed: sensor noise is averaged over about
+# twenty frames.
+FLOOR = 0.1
+# Of 1: a change of the blurred frame that adds as much as all of the gate. Noise stays far below.
+REACH = 6 / 255
+# Of 1: a change that is a cut when it is the picture's mean.
+CUT = 28 / 255
 
 _RESIZE = 'Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">'
 
@@ -36,20 +55,68 @@ before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
     {_EXTEND}
 }}"""
 
+_STATES_IN = """
+    float[1, 3, hs, ws] state_gain, float[1, 3, hs, ws] state_light, float[1, 3, hb, wb] state_seen
+"""
+_STATES_OUT = """
+    float[1, 3, hs, ws] state_gain_next, float[1, 3, hs, ws] state_light_next,
+    float[1, 3, hb, wb] state_seen_next
+"""
+
+# Crops the maps and draws them to those before: next = before + gate * (new - before).
+# The gate is one for each block, for the frame blurred by windows of two blocks' sides. What was
+# seen is kept as 1 + its level, so that it differs from zeros by at least 1 and the gate is open.
+_STEADY = f"""
+    over = Add(small_sides, block_less_one)
+    blocks = Div(over, block)
+    blocks_end = Add(blocks, border_blocks)
+    blurred = AveragePool<kernel_shape = [{2 * _BLOCK}, {2 * _BLOCK}],
+        strides = [{_BLOCK}, {_BLOCK}], pads = [2, 2, 2, 2]>(core_frame)
+    seen = Slice(blurred, border_blocks, blocks_end, sides)
+    state_seen_next = Add(seen, full)
+    difference = Sub(state_seen_next, state_seen)
+    distance = Abs(difference)
+    change = ReduceMax(distance, channels)
+    reached = Mul(change, per_change)
+    begun = Add(reached, floor)
+    mean_change = ReduceMean(change, picture)
+    is_cut = Greater(mean_change, cut)
+    cut_gate = Cast<to = 1>(is_cut)
+    wide_gate = Max(begun, cut_gate)
+    block_gate = Min(wide_gate, full)
+    gate_grid = Unsqueeze(block_gate, inside_blocks)
+    rows_of_blocks = Slice(blocks, zero, one)
+    columns_of_blocks = Slice(blocks, one, two)
+    grid = Concat<axis = 0>(one, one, rows_of_blocks, block, columns_of_blocks, block)
+    gate_filled = Expand(gate_grid, grid)
+    filled_sides = Mul(blocks, block)
+    filled_shape = Concat<axis = 0>(one, one, filled_sides)
+    gate_over = Reshape(gate_filled, filled_shape)
+    gate = Slice(gate_over, two_zeros, small_sides, sides)
+    ends = Add(small_sides, border)
+    new_gain = Slice(core_gain, border, ends, sides)
+    gain_step = Sub(new_gain, state_gain)
+    gain_gated = Mul(gain_step, gate)
+    state_gain_next = Add(state_gain, gain_gated)
+    new_light = Slice(core_light, border, ends, sides)
+    light_step = Sub(new_light, state_light)
+    light_gated = Mul(light_step, gate)
+    state_light_next = Add(state_light, light_gated)
+"""
+
 _MAPS_AFTER = f"""{HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, wp] core_light)
-    => (uint8[1, h, w, 3] gain, uint8[1, h, w, 3] light) {{
+after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_frame, float[1, 3, hp, wp] core_gain,
+    float[1, 3, hp, wp] core_light, {_STATES_IN})
+    => (uint8[1, h, w, 3] gain, uint8[1, h, w, 3] light, {_STATES_OUT}) {{
     shape = Shape(frame)
-    frame_sides = Slice(shape, one, three)
-    ends = Add(frame_sides, border)
-    gain_crop = Slice(core_gain, border, ends, sides)
-    gain_scaled = Mul(gain_crop, levels)
+    small_sides = Slice(shape, one, three)
+    {_STEADY}
+    gain_scaled = Mul(state_gain_next, levels)
     gain_rounded = Round(gain_scaled)
     gain_clipped = Clip(gain_rounded, black, levels)
     gain_pixels = Cast<to = 2>(gain_clipped)
     gain = Transpose<perm = [0, 2, 3, 1]>(gain_pixels)
-    light_crop = Slice(core_light, border, ends, sides)
-    light_scaled = Mul(light_crop, levels)
+    light_scaled = Mul(state_light_next, levels)
     light_rounded = Round(light_scaled)
     light_clipped = Clip(light_rounded, black, levels)
     light_pixels = Cast<to = 2>(light_clipped)
@@ -76,22 +143,21 @@ before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
     {_SHRINK_FACTOR}
     blocked_shape = Concat<axis = 0>(one, rows, factor, columns, factor, three)
     blocked = Reshape(floats, blocked_shape)
-    mean = ReduceMean<keepdims = 0>(blocked, blocks)
+    mean = ReduceMean<keepdims = 0>(blocked, shrunk)
     small = Round(mean)
     {_EXTEND}
 }}"""
 
 _FULL_AFTER = f"""{HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, wp] core_light)
-    => (uint8[1, h, w, 3] image) {{
+after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_frame, float[1, 3, hp, wp] core_gain,
+    float[1, 3, hp, wp] core_light, {_STATES_IN})
+    => (uint8[1, h, w, 3] image, {_STATES_OUT}) {{
     {_SHRINK_FACTOR}
     small_sides = Concat<axis = 0>(rows, columns)
-    ends = Add(small_sides, border)
+    {_STEADY}
     size = Concat<axis = 0>(one, three, height, width)
-    gain_crop = Slice(core_gain, border, ends, sides)
-    gain = {_RESIZE}(gain_crop, , , size)
-    light_crop = Slice(core_light, border, ends, sides)
-    light = {_RESIZE}(light_crop, , , size)
+    gain = {_RESIZE}(state_gain_next, , , size)
+    light = {_RESIZE}(state_light_next, , , size)
     pixels = Transpose<perm = [0, 3, 1, 2]>(floats)
     dimmed = Mul(gain, pixels)
     lamps = Mul(light, levels)
@@ -104,12 +170,12 @@ after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_gain, float[1, 3, hp, w
 
 
 def maps_form(core: onnx.ModelProto, stride: int) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength`, `lamps` to `gain`, `light`; `stride` is the branch's."""
+    """Wrap a core as `frame`, controls, `STATES` to `gain`, `light`; `stride` is the branch's."""
     return _wrap(core, _MAPS_BEFORE, _MAPS_AFTER, _constants(stride))
 
 
 def full_form(core: onnx.ModelProto, stride: int, short_side: int) -> onnx.ModelProto:
-    """Wrap a core as `frame`, `strength`, `lamps` to `image`."""
+    """Wrap a core as `frame`, controls, `STATES` to `image`."""
     return _wrap(core, _FULL_BEFORE, _FULL_AFTER, _constants(stride, short_side))
 
 
@@ -135,11 +201,18 @@ def _constants(stride: int, short_side: int = 0) -> dict[str, np.ndarray]:
         "both_borders": [2 * BORDER, 2 * BORDER],
         "border": [BORDER, BORDER],
         "sides": [2, 3],  # axes of height and width in NCHW
-        "blocks": [2, 4],  # axes inside a block after the reshape
+        "shrunk": [2, 4],  # axes inside what becomes a pixel of the small frame
+        "block": [_BLOCK],
+        "block_less_one": [_BLOCK - 1],
+        "border_blocks": [BORDER // _BLOCK, BORDER // _BLOCK],
+        "channels": [1],
+        "picture": [1, 2, 3],
+        "inside_blocks": [3, 5],
         "short_side": [short_side],
         "twice_short_side": [2 * short_side],
     }
-    floats = {"unit": 1 / 255, "levels": 255.0, "black": 0.0}
+    floats = {"unit": 1 / 255, "levels": 255.0, "black": 0.0, "full": 1.0}
+    floats |= {"floor": FLOOR, "per_change": 1 / REACH, "cut": CUT}
     return {name: np.array(value, dtype=np.int64) for name, value in integers.items()} | {
         name: np.array(value, dtype=np.float32) for name, value in floats.items()
     }

@@ -13,8 +13,8 @@ from dayshift.export.noise import Noise, measure_noise
 from dayshift.export.qdq import find_convolutions, insert_qdq
 from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import Recipe, Trial
+from dayshift.runtime.graph_inputs import graph_inputs
 from dayshift.runtime.image import Pixels, pad_and_shrink, pad_frame, padded_size
-from dayshift.runtime.plan import graph_inputs
 from dayshift.runtime.spec import FullForm, MapsForm
 
 _NOISE_FEEDS = 4

@@ -130,7 +130,12 @@ def _write_graphs(
         }
         return spec.Forms.model_validate(
             {
-                name: {"files": made, "short_side": short_side, "controls": GAIN_LIGHT_CONTROLS}
+                name: {
+                    "files": made,
+                    "short_side": short_side,
+                    "controls": GAIN_LIGHT_CONTROLS,
+                    "states": gain_light_forms.STATES,
+                }
                 for name, made in files.items()
             }
         )
@@ -240,12 +245,12 @@ def _describe(
             if recipe
             else "; ".join(facts.get("assumed", [])),
         ),
+        card=wanted.card or recipe.get("card"),
         preview="preview.jpg",
     )
 
 
 def _statement(form: spec.FullForm) -> str:
-        card=wanted.card or recipe.get("card"),
     """Say which sizes the graph takes."""
     if form.size is not None:
         return f"takes {form.size[1]}x{form.size[0]} alone; smaller frames are padded"

@@ -23,8 +23,9 @@ from dayshift.runtime.backends import (
 from dayshift.runtime.backends.nvidia import nvidia_driver
 from dayshift.runtime.choice import Setup
 from dayshift.runtime.errors import BackendError, DayshiftError
+from dayshift.runtime.graph_inputs import full_shapes
 from dayshift.runtime.memory import no_more_than_free
-from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan, full_shapes
+from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
 
 _KEPT_SIZES = 4
@@ -151,7 +152,10 @@ def options_for(form: FullForm | MapsForm, building: Building) -> BuildOptions |
     ends = (building.smallest, building.largest)
     if not isinstance(form, FullForm) or ends == (None, None):
         return building.options
-    smallest, largest = (None if end is None else full_shapes(form, end) for end in ends)
+    smallest, largest = (
+        None if end is None else full_shapes(form, end, other)
+        for end, other in zip(ends, reversed(ends), strict=True)
+    )
     options = building.options or BuildOptions()
     return dataclasses.replace(options, smallest=smallest, largest=largest)
 

@@ -27,8 +27,9 @@ from dayshift.runtime.errors import (
 from dayshift.runtime.image import Pixels, check_labels, check_pixels
 from dayshift.runtime.plan import Translation
 from dayshift.runtime.spec import ControlName, FormName, ModelSpec, load_spec
+from dayshift.runtime.stream_memory import Memory
 
-__all__ = ["Building", "Model", "Translation", "load"]
+__all__ = ["Building", "Memory", "Model", "Translation", "load"]
 
 # What a webcam gives, so that the engine of most streams is ready when `load` returns.
 DEFAULT_SIZE = (720, 1280)
@@ -62,7 +63,8 @@ def load(
         form: "auto", "full" or "maps".
         size: (height, width) of the frames to come. Other sizes work, and compile when they come.
         lanes: How many threads will call the model at a time. One frame has all cores, for the
-            shortest latency; more share them, for the highest rate.
+            shortest latency; more share them, for the highest rate. A model with a memory has one,
+            since each frame needs what the one before it left.
         building: What to do where TensorRT must build first. By default `load` waits for it.
 
     Raises:
@@ -105,7 +107,7 @@ class Model(Closing):
     Attributes:
         folder: The model folder.
         spec: What its `model.json` says; `name` is from there.
-        lanes: How many frames it translates at a time.
+        lanes: How many frames it translates at a time; one where it has a memory.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class Model(Closing):
         lanes: int = 1,
         building: Building | None = None,
     ) -> None:
-        self.lanes = lanes
+        self.lanes = 1 if spec.has_memory else lanes
         self.folder = folder
         self.spec = spec
         self._values: dict[str, float] = {}
@@ -142,6 +144,11 @@ class Model(Closing):
     def name(self) -> str:
         """The model's own."""
         return self.spec.name
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether an image depends on the frames of its stream that came before."""
+        return self.spec.has_memory
 
     @property
     def sha256(self) -> str:
@@ -228,10 +235,15 @@ class Model(Closing):
         """Translate a uint8 BGR frame (H, W, 3); the image has its shape and is the caller's."""
         return self.translate(frame).image
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         """Translate a frame and tell how long each step took.
 
         A model that paints label maps takes those instead, uint8 (H, W).
+
+        Args:
+            frame: Translated by itself, unless
+            memory: is given: then as the next of the stream that has it, without flicker where the
+                model is made for that. Each stream has a memory of its own.
 
         Raises:
             UsageError: It is not a uint8 BGR frame (H, W, 3) of at least 16x16.
@@ -242,7 +254,7 @@ class Model(Closing):
         height, width = pixels.shape[:2]
         if self._failure is not None:
             raise self._failure
-        return self._engines.lanes_of(height, width).translate(pixels, self._values)
+        return self._engines.lanes_of(height, width).translate(pixels, self._values, memory)
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
         """Compile for a frame size and run it, so that the first frame is as fast as the rest."""

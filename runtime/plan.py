@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Protocol
@@ -16,7 +16,13 @@ import numpy as np
 
 from dayshift.runtime.backends import Backend, Shapes
 from dayshift.runtime.backends.base import Array
-from dayshift.runtime.errors import ModelError, UsageError
+from dayshift.runtime.errors import ModelError
+from dayshift.runtime.graph_inputs import (
+    ControlValues,
+    blank_inputs,
+    graph_inputs,
+    graph_size,
+)
 from dayshift.runtime.image import (
     MapApplier,
     Pixels,
@@ -26,12 +32,10 @@ from dayshift.runtime.image import (
     shrink,
     shrink_factor,
 )
-from dayshift.runtime.spec import FullForm, MapsForm
+from dayshift.runtime.spec import FullForm, MapsForm, next_state
+from dayshift.runtime.stream_memory import Memory
 
 OpenGraph = Callable[[Shapes], Backend]
-
-# What the user has set, by the name of the graph's input; those that are not there are 1.
-ControlValues = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,30 @@ class Translation:
 
 
 class Plan(Protocol):
-    """What a model does with frames of one size. One instance serves one thread."""
+    """What a model does with frames of one size. One instance serves one thread.
+
+    Attributes:
+        backend: What the graph runs on.
+        form: What goes into the graph.
+        engine: Stands for the compiled graph; the same in all forks.
+    """
 
     backend: Backend
 
-    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
-        """Translate a frame of the plan's size."""
+    @property
+    def form(self) -> FullForm | MapsForm:
+        """What goes into the graph."""
+        ...
+
+    @property
+    def engine(self) -> object:
+        """Stands for the compiled graph; the same in all forks."""
+        ...
+
+    def translate(
+        self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
+    ) -> Translation:
+        """Translate a frame of the plan's size, the next of the stream that has the memory."""
         ...
 
     def fork(self) -> Plan:
@@ -66,17 +88,19 @@ class FullPlan:
     """
 
     def __init__(self, form: FullForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
-        self._padded = _graph_size(form, size)
-        self._form = form
-        blank = _blank(form, self._padded)
-        self.backend = _open_checked(open_graph, blank, (1, *self._padded, 3), ("image",))
+        self._padded = graph_size(form, size)
+        self.form = form
+        self.engine = object()
+        self.backend = _open_checked(open_graph, form, self._padded, ("image",))
 
-    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
+    def translate(
+        self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
+    ) -> Translation:
         """Translate a frame, or label map, of the plan's size."""
         start = time.perf_counter()
         padded = pad_frame(frame, *self._padded)
         padded_at = time.perf_counter()
-        outputs = self.backend.infer(graph_inputs(self._form, padded, controls))
+        outputs = _infer(self, padded, controls, memory)
         inferred_at = time.perf_counter()
         image = crop(outputs["image"][0], *frame.shape[:2]).copy()
         return _timed(image, start, padded_at, inferred_at)
@@ -94,19 +118,21 @@ class MapsPlan:
     def __init__(self, form: MapsForm, size: tuple[int, int], open_graph: OpenGraph) -> None:
         self._padded = padded_size(*size, multiple=form.multiple, short_side=form.short_side)
         self._factor = shrink_factor(*self._padded, form.short_side)
-        small = (self._padded[0] // self._factor, self._padded[1] // self._factor, 3)
-        self._form = form
-        blank = graph_inputs(form, np.zeros(small, np.uint8))
-        self.backend = _open_checked(open_graph, blank, (1, *small), ("gain", "light"))
+        small = (self._padded[0] // self._factor, self._padded[1] // self._factor)
+        self.form = form
+        self.engine = object()
+        self.backend = _open_checked(open_graph, form, small, ("gain", "light"))
         self._size = size
         self._apply = MapApplier(*size, self._factor)
 
-    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
+    def translate(
+        self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
+    ) -> Translation:
         """Translate a frame of the plan's size."""
         start = time.perf_counter()
         small = shrink(pad_frame(frame, *self._padded), self._factor)
         shrunk_at = time.perf_counter()
-        maps = self.backend.infer(graph_inputs(self._form, small, controls))
+        maps = _infer(self, small, controls, memory)
         inferred_at = time.perf_counter()
         # The frame is not padded here: of the enlarged maps only what it covers is used.
         image = self._apply(frame, maps["gain"][0], maps["light"][0])
@@ -135,11 +161,13 @@ class Lanes:
         for lane in (plan, *(plan.fork() for _ in range(count - 1))):
             self._free.put(lane)
 
-    def translate(self, frame: Pixels, controls: ControlValues) -> Translation:
-        """Translate a frame of the plans' size, as soon as a plan is free."""
+    def translate(
+        self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
+    ) -> Translation:
+        """Translate a frame of the plans' size, as soon as a plan is free; see `Plan`."""
         plan = self._free.get()
         try:
-            return plan.translate(frame, controls)
+            return plan.translate(frame, controls, memory)
         finally:
             self._free.put(plan)
 
@@ -151,70 +179,47 @@ class Lanes:
             self._free.put(plan)
 
 
-def full_shapes(form: FullForm, size: tuple[int, int]) -> Shapes:
-    """Return the shape of every input that the graph is given for frames of `size`.
-
-    Raises:
-        UsageError: The form has a fixed size, and frames of `size` do not fit into it.
-    """
-    return {name: array.shape for name, array in _blank(form, _graph_size(form, size)).items()}
-
-
-def _blank(form: FullForm, padded: tuple[int, int]) -> dict[str, Array]:
-    """Return inputs without content, of what the form reads."""
-    channels = () if form.input == "labels" else (3,)
-    return graph_inputs(form, np.zeros((*padded, *channels), np.uint8))
-
-
-def _graph_size(form: FullForm, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the (height, width) that the graph is given for frames of `size`."""
-    if form.size is None:
-        return padded_size(*size, multiple=form.multiple, short_side=form.short_side)
-    if size[0] > form.size[0] or size[1] > form.size[1]:
-        raise UsageError(
-            f"got frames of {size[1]}x{size[0]}, but this model was exported for "
-            f"{form.size[1]}x{form.size[0]} and takes no larger ones: give it smaller frames, or "
-            "export it for this size"
-        )
-    return form.size
-
-
 def _open_checked(
     open_graph: OpenGraph,
-    blank: dict[str, Array],
-    image_shape: tuple[int, ...],
-    outputs: tuple[str, ...],
+    form: FullForm | MapsForm,
+    size: tuple[int, int],
+    images: tuple[str, ...],
 ) -> Backend:
     """Open the graph and run it once: engines allocate on their first call.
 
     Raises:
-        ModelError: An output is missing, or is not uint8 in the image's shape.
+        ModelError: An output is missing, or is not of the type and shape that it should have.
     """
+    blank = blank_inputs(form, size)
     backend = open_graph({name: array.shape for name, array in blank.items()})
     got = backend.infer(blank)
+    expected: dict[str, tuple[object, tuple[int, ...]]] = {
+        name: (np.uint8, (1, *size, 3)) for name in images
+    }
+    expected |= {next_state(name): (np.float32, blank[name].shape) for name in form.states}
     if any(
-        name not in got or got[name].shape != image_shape or got[name].dtype != np.uint8
-        for name in outputs
+        name not in got or (got[name].dtype, got[name].shape) != wanted
+        for name, wanted in expected.items()
     ):
         found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in got.items())
+        states = "".join(f", {next_state(name)} as what {name} is" for name in form.states)
         backend.close()
         raise ModelError(
-            f"the graph gives {found}: expected {' and '.join(outputs)} as uint8 {image_shape}"
+            f"the graph gives {found}: expected {' and '.join(images)} as uint8 "
+            f"{(1, *size, 3)}{states}"
         )
     return backend
 
 
-def graph_inputs(
-    form: FullForm | MapsForm, pixels: Pixels, controls: ControlValues | None = None
+def _infer(
+    plan: Plan, pixels: Pixels, controls: ControlValues, memory: Memory | None
 ) -> dict[str, Array]:
-    """Return what a form's graph reads for a frame, or label map, of the graph's own size."""
-    if isinstance(form, FullForm) and form.input == "labels":
-        return {"labels": pixels[None]}
-    values = controls or {}
-    inputs: dict[str, Array] = {"frame": pixels[None]}
-    for name in form.controls:
-        inputs[name] = np.array([values.get(name, 1.0)], np.float32)
-    return inputs
+    """Run a plan's graph from what the memory recalls; it keeps what the graph returns."""
+    states = {} if memory is None else memory.recall(plan.engine, controls)
+    outputs = plan.backend.infer(graph_inputs(plan.form, pixels, controls, states))
+    if memory is not None:
+        memory.keep({name: outputs[next_state(name)] for name in plan.form.states})
+    return outputs
 
 
 def _timed(image: Pixels, start: float, prepared_at: float, inferred_at: float) -> Translation:

@@ -36,6 +36,8 @@ ControlName = Literal["strength", "lamps"]
 
 # No separators, no leading dot: a name from a downloaded model.json cannot leave its folder.
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
+STATE_PREFIX = "state_"
+StateName = Annotated[str, StringConstraints(pattern=rf"^{STATE_PREFIX}[a-z0-9]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=16, le=16384)]
 Multiple = Annotated[int, Field(ge=1, le=1024)]
@@ -55,11 +57,28 @@ class GraphFile(_Part):
     bytes: Annotated[int, Field(gt=0, le=_MOST_GRAPH_BYTES)]
 
 
+class State(_Part):
+    """A recurrent state of a graph: float32 (1, channels, h, w), one value for each block.
+
+    A block is `block` pixels high and wide, of the small frame where the form shrinks. The graph
+    reads the state under its name, and returns the next frame's under `next_state`. Zeros are the
+    state of a stream that has not begun.
+    """
+
+    channels: Annotated[int, Field(ge=1, le=64)]
+    block: Annotated[int, Field(ge=1, le=64)] = 1
+
+    def shape(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return the shape for a small frame."""
+        return 1, self.channels, -(-height // self.block), -(-width // self.block)
+
+
 class _Form(_Part):
     files: Annotated[dict[FilePrecision, GraphFile], Field(min_length=1)]
     multiple: Multiple = 1
     short_side: Side | None = None
     controls: tuple[ControlName, ...] = ("strength",)
+    states: dict[StateName, State] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_multiple(self) -> _Form:
@@ -117,6 +136,12 @@ class Forms(_Part):
 
     full: FullForm
     maps: MapsForm | None = None
+
+    @model_validator(mode="after")
+    def _check_states(self) -> Forms:
+        if self.maps is not None and self.maps.states != self.full.states:
+            raise ValueError("expected the same states in both forms")
+        return self
 
 
 class Network(_Part):
@@ -191,31 +216,6 @@ class Training(_Part):
     note: str = ""
 
 
-class ModelSpec(_Part):
-    """The content of `model.json`; `refused` says why a precision has no file."""
-
-    format_version: Literal[1]
-    name: PlainName
-    summary: str
-    method: str
-    network: Network
-    domains: Domains
-    controls: Controls = Controls()
-    forms: Forms
-    quality: dict[str, Quality] = Field(default_factory=dict)
-    refused: dict[FilePrecision, str] = Field(default_factory=dict)
-    training: Training
-    preview: PlainName | None = None
-
-    def form(self, name: FormName) -> FullForm | MapsForm:
-        """Return one form.
-
-        Raises:
-            ModelError: The model does not have it.
-        """
-        form = self.forms.full if name == "full" else self.forms.maps
-        if form is None:
-            raise ModelError(f"model {self.name} has no form {name!r}: ask for 'full' or 'auto'")
 class Card(_Part):
     """What a person must say of a model, in Markdown; `dayshift info --card` adds what is measured.
 
@@ -234,7 +234,43 @@ class Card(_Part):
     measured: str = ""
 
 
+class ModelSpec(_Part):
+    """The content of `model.json`; `refused` says why a precision has no file."""
+
+    format_version: Literal[1]
+    name: PlainName
+    summary: str
+    method: str
+    network: Network
+    domains: Domains
+    controls: Controls = Controls()
+    forms: Forms
+    quality: dict[str, Quality] = Field(default_factory=dict)
+    refused: dict[FilePrecision, str] = Field(default_factory=dict)
+    training: Training
+    card: Card | None = None
+    preview: PlainName | None = None
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether an image depends on the frames of its stream that came before."""
+        return bool(self.forms.full.states)
+
+    def form(self, name: FormName) -> FullForm | MapsForm:
+        """Return one form.
+
+        Raises:
+            ModelError: The model does not have it.
+        """
+        form = self.forms.full if name == "full" else self.forms.maps
+        if form is None:
+            raise ModelError(f"model {self.name} has no form {name!r}: ask for 'full' or 'auto'")
         return form
+
+
+def next_state(name: str) -> str:
+    """Return the output of a graph that is a state's input with the next frame."""
+    return f"{name}_next"
 
 
 def load_spec(folder: Path) -> ModelSpec:
@@ -248,7 +284,6 @@ def load_spec(folder: Path) -> ModelSpec:
         text = read_plain(path, _MOST_SPEC_BYTES)
     except OSError as error:
         raise ModelError(
-    card: Card | None = None
             f"cannot read {path} ({error.strerror}): expected a model folder with a {SPEC_NAME}"
         ) from error
     try:

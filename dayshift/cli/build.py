@@ -146,7 +146,7 @@ def _show_commands(model: str, precision: str, size: tuple[int, int], building: 
     from dayshift.runtime.bundled import model_folder
     from dayshift.runtime.choice import set_up
     from dayshift.runtime.engines import options_for
-    from dayshift.runtime.plan import full_shapes
+    from dayshift.runtime.graph_inputs import full_shapes
     from dayshift.runtime.spec import load_spec
 
     folder = model_folder(model)

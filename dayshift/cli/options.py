@@ -59,7 +59,8 @@ Stabilise = Annotated[
     bool,
     typer.Option(
         "--stabilise",
-        help="Take flicker out of what a model without a memory makes of a video, by optical flow.",
+        help="Take flicker out of what a model without a memory makes of a video, by optical flow; "
+        "one with a memory needs it not.",
     ),
 ]
 Label = Annotated[

@@ -170,6 +170,8 @@ def run(
                 Choice(model, backend, precision), control, first=loaded, size=opened.size[::-1]
             )
         )
+        if stabilise and loaded.has_memory:
+            note(f"--stabilise left out: {loaded.name} has a memory that keeps its video steady")
         marking = Marking(provenance, label)
         stage = Stage(opened, loaded, model, control, marking.mark(loaded), recordings)
         outputs = open_outputs(stack, sinks or [], stage, note)
@@ -183,7 +185,7 @@ def run(
             duration_s=duration,
             on_progress=stack.enter_context(frame_progress(opened.name)),
             on_delivery=on_delivery,
-            compose=marking.compose(is_stabilised=stabilise),
+            compose=marking.compose(is_stabilised=stabilise and not loaded.has_memory),
             control=control,
         )
     result = report.to_json()

@@ -61,7 +61,7 @@ def translate(
             "--warm-up",
             metavar="FRAMES",
             min=0,
-            help="How much earlier a part begins where there is a memory, as with --stabilise.",
+            help="How much earlier a part begins for a model with a memory, or --stabilise.",
         ),
     ] = 24,
     retries: Annotated[
@@ -164,6 +164,8 @@ def translate(
                 )
             loaded = stack.enter_context(opened)
             note(loaded.selection)
+            if stabilise and loaded.has_memory:
+                note(f"--stabilise left out: {loaded.name} has a memory that keeps videos steady")
             executor = Here(loaded, request)
         started_at = time.perf_counter()
         with file_progress(len(jobs)) as (on_file, on_progress):

@@ -11,8 +11,7 @@ import onnx
 
 from dayshift.export.onnx_file import parse_graph
 from dayshift.runtime.errors import ModelError
-
-_STATE = "state_"
+from dayshift.runtime.spec import STATE_PREFIX
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Tensor:
     @property
     def is_state(self) -> bool:
         """Whether it is recurrent state, which goes from one frame of a stream to the next."""
-        return self.name.startswith(_STATE)
+        return self.name.startswith(STATE_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def signature_of(graph: bytes) -> Signature:
     if sides[0] != sides[1]:
         names = [t.name for t in (*signature.inputs, *signature.outputs) if t.is_state]
         raise ModelError(
-            f"the graph has the states {', '.join(names)}: expected as many {_STATE}* outputs as "
-            "inputs, of the same types and shapes in the same order"
+            f"the graph has the states {', '.join(names)}: expected as many {STATE_PREFIX}* "
+            "outputs as inputs, of the same types and shapes in the same order"
         )
     return signature
 

@@ -105,12 +105,23 @@ class TritonPythonModel:
                 self._requests.popitem(last=False)
             model = self._core.read_model(self._graph)
             rank = {port.any_name: len(port.partial_shape) for port in model.inputs}
-            model.reshape({name: list(shape[: rank[name]]) for name, shape in shapes})
+            self._fix_shapes(model, {name: list(shape[: rank[name]]) for name, shape in shapes})
             compiled = self._core.compile_model(model, "CPU", self._properties)
             ports = {port.any_name: tuple(port.shape) for port in compiled.inputs}
             self._requests[shapes] = (compiled.create_infer_request(), ports)
         self._requests.move_to_end(shapes)
         return self._requests[shapes]
+
+    def _fix_shapes(self, model: Any, shapes: dict[str, list[int]]) -> None:
+        """Give the inputs their shapes: a state has that of the next, which follows from a frame's.
+
+        Any graph broadcasts a state of one value a side, which is how the next one's is found.
+        """
+        sides = {name: model.input(name).partial_shape for name in self._state_of.values()}
+        single = {n: [1 if s.is_dynamic else s.get_length() for s in sides[n]] for n in sides}
+        model.reshape(shapes | single)
+        found = {name: list(model.output(after).shape) for after, name in self._state_of.items()}
+        model.reshape(shapes | found)
 
     def _response(self, outputs: dict[str, Any]) -> Any:
         return triton.InferenceResponse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import logging
 import secrets
 from collections.abc import Mapping
@@ -31,14 +32,22 @@ from dayshift.runtime.backends.kserve_server import (
 )
 from dayshift.runtime.backends.server_address import ServerAddress
 from dayshift.runtime.errors import BackendError
+from dayshift.runtime.spec import STATE_PREFIX, next_state
 
 _log = logging.getLogger(__name__)
+
+# Numbers of frames, any connection's; float32 holds so many of them exactly.
+_numbers = itertools.count()
+_MOST_NUMBERS = 1 << 24
 
 
 class KServeBackend:
     """A graph run by a server.
 
     After a failure the next call begins anew, as with a server that was just started.
+
+    A server may keep the states of the graph. What is returned for one then says which frame left
+    it; what comes in for it either says that this was the last, or begins a stream.
 
     Args:
         address: The server, and the model's name there.
@@ -60,6 +69,7 @@ class KServeBackend:
         self.device = address.host
         self._server: Server | None
         self._shared: SharedArrays | None
+        self._mark: int  # the number of the frame whose states the server has
         self._start()
         try:
             served = self._describe()
@@ -78,9 +88,19 @@ class KServeBackend:
             raise BackendError("this backend was closed: open a new one")
         check_inputs(inputs, self._shapes)
         try:
+            served = self._served or self._describe()
+            kept = {name: array for name, array in inputs.items() if name not in served.inputs}
+            fed = {name: array for name, array in inputs.items() if name in served.inputs}
+            self._is_begun &= all(array.flat[0] == self._mark for array in kept.values())
             if self._shared is not None:
-                return self._infer_shared(self._server, self._shared, inputs)
-            return self._infer_sent(self._server, inputs)
+                outputs = self._infer_shared(self._server, self._shared, fed)
+            else:
+                outputs = self._infer_sent(self._server, fed)
+            self._mark = next(_numbers) % _MOST_NUMBERS + 1
+            mark = np.float32(self._mark)
+            return outputs | {
+                next_state(name): np.broadcast_to(mark, array.shape) for name, array in kept.items()
+            }
         except Failure as error:
             self._hang_up(self._server)
             limit = "open_ms" if self._is_first else "timeout_ms"
@@ -112,8 +132,8 @@ class KServeBackend:
         self._forgotten: list[str] = []
         self._shared = None
         self._served: Served | None = None
-        self._is_first = True
-        self._stream = 0
+        self._is_first, self._is_begun = True, False
+        self._stream = self._mark = 0
 
     def _hang_up(self, server: Server) -> None:
         """Begin anew: the server may be another, or may still write into what was shared.
@@ -134,13 +154,14 @@ class KServeBackend:
         for name in self._forgotten:
             self._server.unshare(name)
         self._forgotten.clear()
-        self._served, self._is_first = served, True
+        self._served, self._is_first, self._is_begun = served, True, False
         self._stream = secrets.randbits(31) + 1 if served.has_memory else 0
         return served
 
     def _infer_sent(self, server: Server, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Send the inputs and receive the outputs; share memory from then on, where that works."""
-        served = self._served or self._describe()
+        served = self._served
+        assert served is not None
         ports = [_input(name, array, served) for name, array in inputs.items()]
         for port, array in zip(ports, inputs.values(), strict=True):
             port.set_data_from_numpy(array.reshape(port.shape()))
@@ -177,9 +198,9 @@ class KServeBackend:
             outputs,
             timeout_ms=limit_ms,
             stream=self._stream,
-            is_first=bool(self._stream) and self._is_first,
+            is_first=bool(self._stream) and not self._is_begun,
         )
-        self._is_first = False
+        self._is_first, self._is_begun = False, True
         return result
 
     def _share(self, server: Server, arrays: Mapping[str, Array]) -> None:
@@ -227,10 +248,15 @@ def _check(served: Served, sha256: str, shapes: Shapes, address: ServerAddress) 
             f"{served.sha256[:12]}…, expected {sha256[:12]}…): write its repository from this model"
         )
     expected = {name: port.shape for name, port in served.inputs.items()}
-    fits = expected.keys() == shapes.keys() and all(
+    fed = {
+        name: shape
+        for name, shape in shapes.items()
+        if not (served.has_memory and name.startswith(STATE_PREFIX))
+    }
+    fits = expected.keys() == fed.keys() and all(
         len(expected[name]) - len(shape) in (0, 1)
         and all(side in (-1, got) for side, got in zip(expected[name], shape, strict=False))
-        for name, shape in shapes.items()
+        for name, shape in fed.items()
     )
     if not fits:
         raise BackendError(f"kserve refused the shapes {dict(shapes)}: the graph takes {expected}")

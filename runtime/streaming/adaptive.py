@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dayshift.runtime.frame import Pixels
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.translator import Translated, Translator
 
 _OVERLOAD = 0.95  # of the time that a frame may take: a step down
@@ -172,24 +173,25 @@ class Governor:
         self._work.clear()
 
 
-def translate_scaled(model: Translator, frame: Pixels, scale: float) -> Translated:
+def translate_scaled(model: Translator, frame: Pixels, scale: float, memory: Memory) -> Translated:
     """Translate a frame at a part of its size; the image has its full size.
 
     Args:
         model: Translates it.
         frame: uint8 BGR (H, W, 3).
         scale: Of its sides, at most 1.
+        memory: Of the stream.
     """
     height, width = frame.shape[:2]
     small_wh = (max(_SMALLEST_PX, int(width * scale)), max(_SMALLEST_PX, int(height * scale)))
     if scale >= 1 or small_wh[0] >= width or small_wh[1] >= height:
-        return model.translate(frame)
+        return model.translate(frame, memory)
     import cv2
 
     started_at = time.perf_counter()
     small = np.asarray(cv2.resize(frame, small_wh, interpolation=cv2.INTER_AREA), np.uint8)
     shrunk_at = time.perf_counter()
-    inner = model.translate(small)
+    inner = model.translate(small, memory)
     translated_at = time.perf_counter()
     image = np.asarray(cv2.resize(inner.image, (width, height)), np.uint8)
     return _Enlarged(

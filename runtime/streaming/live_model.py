@@ -18,6 +18,7 @@ from dayshift.runtime.closing import Closing
 from dayshift.runtime.effect import effect_of
 from dayshift.runtime.errors import BackendError, UsageError
 from dayshift.runtime.frame import Pixels
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
@@ -142,8 +143,8 @@ class LiveModel(Closing):
         self._size = (height, width)
         self._model.warm_up(height, width)
 
-    def translate(self, frame: Pixels) -> Translated:
-        """Translate a frame, by another engine where this one fails.
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translated:
+        """Translate a frame, by another engine where this one fails; see `Model.translate`.
 
         Raises:
             UsageError: It is no frame.
@@ -154,15 +155,15 @@ class LiveModel(Closing):
             self._follow()
             model = self._model
         try:
-            return model.translate(frame)
+            return model.translate(frame, memory)
         except UsageError:
             raise
         except Exception as error:  # engines raise what they like
             with self._mending:
                 if model is self._model:
-                    return self._heal(frame, error)
+                    return self._heal(frame, memory, error)
             # Another lane has replaced it meanwhile.
-            return self._model.translate(frame)
+            return self._model.translate(frame, memory)
 
     def close(self) -> None:
         """Free the engines. Safe to call twice."""
@@ -171,7 +172,7 @@ class LiveModel(Closing):
             self._loader = None
         self._model.close()
 
-    def _heal(self, frame: Pixels, error: Exception) -> Translated:
+    def _heal(self, frame: Pixels, memory: Memory | None, error: Exception) -> Translated:
         """Translate the frame after all, with a new engine."""
         self._failures.append(time.perf_counter())
         self._model.close()
@@ -195,7 +196,7 @@ class LiveModel(Closing):
                 break
             time.sleep(wait_s)
             try:
-                translated = self._replace(choice, frame)
+                translated = self._replace(choice, frame, memory)
             except Exception as again:  # the next candidate may work
                 error = again
                 continue
@@ -220,11 +221,11 @@ class LiveModel(Closing):
             return [*others, same]
         return [same, *others]
 
-    def _replace(self, choice: Choice, frame: Pixels) -> Translated:
+    def _replace(self, choice: Choice, frame: Pixels, memory: Memory | None) -> Translated:
         model = self._load(choice)
         try:
             hand_on(self._model, model)
-            translated = model.translate(frame)
+            translated = model.translate(frame, memory)
         except BaseException:
             model.close()
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.sources.supervised import SupervisedSource
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.capture import Capture, check_policy
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.ends import stopped_by
@@ -72,11 +73,12 @@ def stream(
     with Capture(opened, chosen) as capture, stopped_by(desk, capture.end):
         width, height = opened.size
         model.warm_up(height, width)
+        memory = Memory()
         capture.start()
         while (captured := capture.frames.get()) is not None:
             frame = captured.frame
             follow(model, desk.settings)
-            translation = model.translate(frame.pixels)
+            translation = model.translate(frame.pixels, memory)
             latency_ms = (time.perf_counter() - frame.captured_at) * 1e3
             yield StreamResult(frame, translation.image, translation, frame.index, latency_ms)
         if capture.error is not None:

@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.adaptive import Governor, Step, translate_scaled
 from dayshift.runtime.streaming.capture import QUEUED_FRAMES, Capture, Captured
 from dayshift.runtime.streaming.control import Control
@@ -65,6 +66,7 @@ class Translating:
         self._governor = governor
         self._full_precision = model.precision_requested
         self._has_translated = False
+        self._memory = Memory()
         self._busy_since: dict[int, float] = {}  # by thread
         self._taking = threading.Lock()
         self._turns = itertools.count()
@@ -155,7 +157,9 @@ class Translating:
         thread = threading.get_ident()
         self._busy_since[thread] = started_at
         try:
-            translation = translate_scaled(self._model, captured.frame.pixels, self.step.scale)
+            translation = translate_scaled(
+                self._model, captured.frame.pixels, self.step.scale, self._memory
+            )
         finally:
             del self._busy_since[thread]
         self._has_translated = True

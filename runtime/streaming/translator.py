@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dayshift.runtime.frame import Pixels
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.control import Settings
 from dayshift.runtime.streaming.report import Described, Timed
 
@@ -38,8 +39,8 @@ class Translator(Described, Protocol):
         """Compile for a frame size, so that the first frame is as fast as the others."""
         ...
 
-    def translate(self, frame: Pixels) -> Translated:
-        """Translate a frame, uint8 BGR (H, W, 3)."""
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translated:
+        """Translate a frame, uint8 BGR (H, W, 3), the next of the stream that has the memory."""
         ...
 
 

@@ -15,6 +15,7 @@ from dayshift.benchmarks.rows import Row
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model, load
 from dayshift.runtime.plan import Translation
+from dayshift.runtime.stream_memory import Memory
 
 Measure = Callable[..., dict[str, Any]]
 FIXED_FIELDS = {
@@ -43,7 +44,7 @@ class Changed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def translate(self, frame: Pixels) -> Translation:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Translation:
         translation = self._model.translate(frame)
         time.sleep(self._sleep_s)
         # Its own times do not tell of the sleep.

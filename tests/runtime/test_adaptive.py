@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.adaptive import Governor, Step, make_ladder, translate_scaled
 
 Pixels = npt.NDArray[np.uint8]
@@ -121,7 +122,7 @@ class Watched:
     def warm_up(self, height: int, width: int) -> None:
         pass
 
-    def translate(self, frame: Pixels) -> Same:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Same:
         self.shapes.append(frame.shape)
         return Same(frame)
 

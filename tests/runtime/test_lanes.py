@@ -20,6 +20,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
 from dayshift.runtime.sinks import Sink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.capture import Capture
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.pipeline import run_pipeline
@@ -57,7 +58,7 @@ class Model:
     def warm_up(self, height: int, width: int) -> None:
         pass
 
-    def translate(self, frame: Pixels) -> Same:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Same:
         self.threads.add(threading.get_ident())
         self.before(frame)
         return Same(frame)

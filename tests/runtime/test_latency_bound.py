@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import Sink
 from dayshift.runtime.sources import Source
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.pipeline import run_pipeline
 
 Pixels = npt.NDArray[np.uint8]
@@ -85,7 +86,7 @@ class SlowModel:
     def warm_up(self, height: int, width: int) -> None:
         pass
 
-    def translate(self, frame: Pixels) -> Same:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Same:
         self.world.sleep_until(self.world.now + CAMERA_FPS // MODEL_FPS)
         return Same(frame)
 

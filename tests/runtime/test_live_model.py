@@ -18,6 +18,7 @@ from dayshift.runtime.model import Model, load
 from dayshift.runtime.sinks.keys import turn
 from dayshift.runtime.spec import Control as Limits
 from dayshift.runtime.spec import Controls, load_spec, save_spec
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.control import Control, Settings
 from dayshift.runtime.streaming.events import State
@@ -67,7 +68,7 @@ class Engine:
     def warm_up(self, height: int, width: int) -> None:
         self.warmed_up.append((height, width))
 
-    def translate(self, frame: Pixels) -> Same:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Same:
         assert not self.closed
         self._count += 1
         if self._fails(self._count):

@@ -18,6 +18,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import Sink, open_sink
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import Event, State
 from dayshift.runtime.streaming.pipeline import run_pipeline
@@ -48,7 +49,7 @@ class Identity:
     def warm_up(self, height: int, width: int) -> None:
         pass
 
-    def translate(self, frame: Pixels) -> Same:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Same:
         self.before(frame)
         return Same(frame)
 

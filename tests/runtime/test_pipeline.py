@@ -21,6 +21,7 @@ from dayshift.runtime.model import load
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sources import Source, open_source
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.meter import Delivery
@@ -58,7 +59,7 @@ class Halver:
     def warm_up(self, height: int, width: int) -> None:
         self.warmed_up.append((height, width))
 
-    def translate(self, frame: Pixels) -> Halved:
+    def translate(self, frame: Pixels, memory: Memory | None = None) -> Halved:
         self.before(self.count)
         self.count += 1
         return Halved(frame // 2)
@@ -450,7 +451,7 @@ class Identity:
     name = backend_name = backend_version = device = precision_requested = precision = sha256 = ""
     lanes = 1
     def warm_up(self, height, width): pass
-    def translate(self, frame): return Same(frame)
+    def translate(self, frame, memory=None): return Same(frame)
 
 report = run_pipeline(
     open_source("synthetic://?size=64x48&fps=50"),

@@ -19,6 +19,7 @@ import pytest
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks.base import Sink
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.pipeline import run_pipeline
@@ -168,7 +169,7 @@ class Copy:
     def warm_up(self, height: int, width: int) -> None:
         pass
 
-    def translate(self, pixels: Pixels) -> Copy:
+    def translate(self, pixels: Pixels, memory: Memory | None = None) -> Copy:
         self.image = np.array(pixels)
         return self
 
