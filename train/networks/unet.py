@@ -7,6 +7,7 @@ step down, the next smaller block, and a step up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt
@@ -24,6 +25,7 @@ class UnetConfig:
         downsamplings: steps down, to 1x1 at the training size: 8 for 256x256, 7 for 128x128.
         norm: "none" drops the convolutions' bias too, like the authors' code.
         dropout: 0.5 after the steps up that have eight times the width, the innermost excepted.
+        upsampling: "deconv", or "nearest" before a convolution, which leaves no checkerboard.
     """
 
     in_channels: PositiveInt = 3
@@ -32,6 +34,7 @@ class UnetConfig:
     downsamplings: PositiveInt = 8
     norm: Norm = "batch"
     dropout: bool = True
+    upsampling: Literal["deconv", "nearest"] = "deconv"
 
     def __post_init__(self) -> None:
         if self.downsamplings < 5:
@@ -75,7 +78,7 @@ class _Outermost(nn.Module):
         super().__init__()
         bias = config.norm == "instance"
         down = nn.Conv2d(config.in_channels, config.width, 4, stride=2, padding=1, bias=bias)
-        up = nn.ConvTranspose2d(config.width * 2, config.out_channels, 4, stride=2, padding=1)
+        up = _double(config, config.width * 2, config.out_channels, bias=True)
         self.model = nn.Sequential(down, inner, nn.ReLU(inplace=True), up, nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,9 +102,7 @@ class _Block(nn.Module):
         bias = config.norm == "instance"
         down = nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)
         middle = [make_norm(config.norm, inner), block] if block else []
-        up = nn.ConvTranspose2d(
-            inner * 2 if block else inner, outer, 4, stride=2, padding=1, bias=bias
-        )
+        up = _double(config, inner * 2 if block else inner, outer, bias=bias)
         end = [make_norm(config.norm, outer), *([nn.Dropout(0.5)] if dropout else [])]
         self.model = nn.Sequential(
             nn.LeakyReLU(0.2), down, *middle, nn.ReLU(inplace=True), up, *end
@@ -109,3 +110,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.model(x)], 1)
+
+
+def _double(config: UnetConfig, channels: int, following: int, *, bias: bool) -> nn.Module:
+    """Double the size."""
+    if config.upsampling == "deconv":
+        return nn.ConvTranspose2d(channels, following, 4, stride=2, padding=1, bias=bias)
+    conv = nn.Conv2d(channels, following, 3, padding=1, bias=bias)
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), conv)
