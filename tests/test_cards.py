@@ -109,7 +109,7 @@ def test_what_is_no_report_of_the_model_is_refused_in_a_line(
     def complaint(report: Path, model: object = "day2night") -> str:
         done = dayshift_command("info", model, "--card", "--bench", report)
         assert done.code == 2
-        return done.error
+        return str(done.error)
 
     other = tmp_path / "other.json"
     assert "cannot read" in complaint(other)
