@@ -6,8 +6,9 @@ Needs the extra `cluster` and ffmpeg. The bundled clip, looped and with sound, a
 are translated by one process, and by three Ray nodes of one processor each, which are processes of
 this machine. A node is killed in the middle, then the driver (SIGKILL); the driver is started
 again, and every file must be what the one process wrote. Then unsplit, split and Ray with one
-worker take turns on a part of the video. The seams of `--stabilise` are measured on the images
-themselves, before they are encoded. Bounded: every run has a limit of `--limit` seconds.
+worker take turns on a part of the video. The seams of `--stabilise`, or of a model with a memory,
+are measured on the images themselves, before they are encoded. Bounded: every run has a limit of
+`--limit` seconds.
 """
 
 from __future__ import annotations

@@ -15,16 +15,18 @@ from dayshift.runtime.sources.base import Source
 from dayshift.runtime.sources.video import VideoSource
 from dayshift.runtime.sources.video_span import VideoSpan, read_index
 from dayshift.runtime.stabiliser import Stabiliser
+from dayshift.runtime.stream_memory import Memory
 from dayshift.tasks import Request
 
 _SEAM_FRAMES = 12  # behind a border, that are looked at one by one
 
 
 def _images(source: Source, model: Model, *, is_stabilised: bool) -> Iterator[Pixels]:
-    stabiliser = Stabiliser()
+    """Translate as `dayshift translate` does: a model with a memory uses it."""
+    stabiliser, memory = Stabiliser(), Memory()
     with source:
         while (frame := source.read()) is not None:
-            image = model(frame.pixels)
+            image = model.translate(frame.pixels, memory).image
             if is_stabilised:
                 image = stabiliser(frame, image)
             if frame.index >= 0:
@@ -36,12 +38,16 @@ def measure_seams(video: Path, segment_s: float) -> dict[str, Any]:
     index = read_index(video)
     assert index is not None
     told: dict[str, Any] = {}
+    warm_up = Request().warm_up_frames
     with load("day2night") as model:
-        for name, warm, is_stabilised in (
+        ways = [
             ("without memory", 0, False),
-            ("stabilised", Request().warm_up_frames, True),
+            ("stabilised", warm_up, True),
             ("stabilised, no warm-up", 0, True),
-        ):
+        ]
+        if model.has_memory:  # which takes the stabiliser's place
+            ways = [("memory", warm_up, False), ("memory, no warm-up", 0, False)]
+        for name, warm, is_stabilised in ways:
             spans = index.split(segment_s, warm)
             whole = _images(VideoSource(video), model, is_stabilised=is_stabilised)
             distances: list[tuple[int, float]] = []  # frames since the border, PSNR
