@@ -65,6 +65,21 @@ def test_a_resnet_of_any_parts_keeps_the_size(settings: dict[str, Any]) -> None:
     assert generator(torch.zeros(1, 3, 20, 28)).shape == (1, 3, 20, 28)
 
 
+def test_a_unet_without_transposed_convolutions_leaves_no_checkerboard() -> None:
+    """What is even inside, comes out even; a transposed convolution's taps differ by the pixel."""
+    even = {}
+    for upsampling in ("nearest", "deconv"):
+        generator = build_network(
+            "unet_128", width=2, downsamplings=5, upsampling=upsampling
+        ).eval()  # its borders do not reach the middle
+        with torch.no_grad():
+            image = generator(torch.full((1, 3, 384, 384), 0.5))[..., 184:200, 184:200]
+        even[upsampling] = bool((image.amax((2, 3)) - image.amin((2, 3)) < 1e-5).all())
+        kinds = {type(module) for module in generator.modules()}
+        assert (nn.ConvTranspose2d in kinds) == (upsampling == "deconv")
+    assert even == {"nearest": True, "deconv": False}
+
+
 @pytest.mark.parametrize("stem", ["full", "space_to_depth"])
 @pytest.mark.parametrize("head", ["residual", "affine", "pyramid"])
 def test_a_head_that_changes_its_input_starts_from_it(head: str, stem: str) -> None:
@@ -290,6 +305,15 @@ class TestSpade:
         assert generator(torch.zeros(1, 3, h, w)).shape == (1, 3, h, w)
         with pytest.raises(NetworkInputError, match=f"takes multiples of {h}"):
             generator(torch.zeros(1, 3, h, w + 8))
+
+    def test_no_layer_is_wider_than_the_widest(self) -> None:
+        config = spade.SpadeConfig(label_planes=3, width=2, widest=3, modulation=5)
+        generator = spade.SpadeGenerator(config).eval()
+        blocks = [part for part in generator.children() if isinstance(part, spade.SpadeBlock)]
+        widths = [block.conv_0.in_channels for block in blocks]
+        assert widths == [6, 6, 6, 6, 6, 6, 4]
+        assert generator.up_3.norm_0.mlp_gamma.in_channels == 5
+        assert generator(torch.zeros(1, 3, 64, 64)).shape == (1, 3, 64, 64)
 
     def test_a_style_changes_the_image_and_fixes_the_size(self) -> None:
         config = spade.SpadeConfig(
