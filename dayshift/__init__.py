@@ -27,7 +27,7 @@ from dayshift.runtime.errors import (
 )
 
 if TYPE_CHECKING:
-    from dayshift.runtime.model import Model, load
+    from dayshift.runtime.model import Memory, Model, load
     from dayshift.runtime.streaming.stream import stream
 
 __version__ = "0.1.0"
@@ -37,6 +37,7 @@ __all__ = [
     "CacheError",
     "DayshiftError",
     "GateError",
+    "Memory",
     "MissingDependency",
     "Model",
     "ModelError",
@@ -52,7 +53,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Fetch what needs OpenCV or an engine when it is first asked for (PEP 562)."""
-    if name in ("Model", "load"):
+    if name in ("Memory", "Model", "load"):
         from dayshift.runtime import model
 
         return getattr(model, name)

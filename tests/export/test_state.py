@@ -144,6 +144,16 @@ def test_photos_and_other_streams_leave_a_stream_alone(model: Model) -> None:
     assert not np.array_equal(photos[1], expected[1])
 
 
+def test_a_segment_that_begins_early_meets_the_whole(model: Model) -> None:
+    noise = np.random.default_rng(2)
+    frames = [picture(0) // 2 + noise.integers(0, 9, (*SIZE, 3), np.uint8) for _ in range(40)]
+    whole, part = Memory(), Memory()
+    images = [model.translate(frame, whole).image for frame in frames]
+    warmed = [model.translate(frame, part).image for frame in frames[8:]]
+    apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(images[8:], warmed, strict=True)]
+    assert apart[24] < apart[0] / 4
+
+
 def test_a_turned_control_acts_at_once(model: Model) -> None:
     memory = Memory()
     model.translate(clip()[0], memory)
