@@ -73,7 +73,7 @@ install() { # version
         own=/opt/python$version/bin/python$version
         [ -x "$root$own" ] || deploy/arm64/cross-python.sh "$root" "$version"
     fi
-    [ -d "$wheels" ] || deploy/wheelhouse.sh "$python" "$wheels" aarch64 "$version" headless,onnxruntime,test
+    deploy/wheelhouse.sh "$python" "$wheels" aarch64 "$version" headless,onnxruntime,test
     rm -rf "$root/try-$version"
     mkdir -p "$root/try-$version"
     cp -r "$wheels" "$root/try-$version/wheels"
