@@ -125,7 +125,8 @@ def test_sheets_and_validation_show_the_teachers_images(teacher: Path, domains: 
     run = recipe.run.model_copy(update={"validate_images": 4, "metric": "psnr"})
     job = make_job(recipe.model_copy(update={"run": run}), domains)
     assert job.metric is not None
-    taught = load_teacher(recipe.settings.teacher)  # type: ignore[union-attr]
+    assert isinstance(recipe.settings, DistillConfig)
+    taught = load_teacher(recipe.settings.teacher)
     assert job.metric.measure({"a_to_b": taught.network}) == float("inf")
     assert job.draw_samples is not None
     sheet = job.draw_samples({"a_to_b": taught.network})

@@ -22,7 +22,7 @@ def random_squeezenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     folder.mkdir()
     state = {key: value.numpy() for key, value in SqueezeNet(ceil_mode=False).state_dict().items()}
-    np.savez(folder / "squeezenet_v1_1_imagenet_notop.npz", **state)  # type: ignore[arg-type]
+    np.savez(folder / "squeezenet_v1_1_imagenet_notop.npz", **state)
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(folder))
     return folder
 
@@ -64,10 +64,10 @@ def test_the_critic_is_trained_and_the_network_it_looks_through_is_not(
     critic = method.modules["critic"]
     before = {name: value.clone() for name, value in critic.named_parameters()}
 
-    def update(which: str, loss: torch.Tensor) -> None:
-        method.optimizers[which].zero_grad()
+    def update(optimizer: str, loss: torch.Tensor) -> None:
+        method.optimizers[optimizer].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        method.optimizers[which].step()
+        method.optimizers[optimizer].step()
 
     terms = method.training_step(batch, 0, update)
     assert torch.isfinite(torch.stack(list(terms.values()))).all()

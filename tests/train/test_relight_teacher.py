@@ -61,11 +61,11 @@ def test_the_student_draws_near_to_the_teachers_maps(
     method = Relight(RelightConfig.model_validate(section))
     batch = RelightData(RelightDataSection.model_validate(given["data"]), data_root, 0).batch(0)
 
-    def update(which: str, loss: torch.Tensor) -> None:
-        assert which == "generator"  # no discriminator takes part
-        method.optimizers[which].zero_grad()
+    def update(optimizer: str, loss: torch.Tensor) -> None:
+        assert optimizer == "generator"  # no discriminator takes part
+        method.optimizers[optimizer].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        method.optimizers[which].step()
+        method.optimizers[optimizer].step()
 
     found = [float(method.training_step(batch, step, update)["teacher"]) for step in range(40)]
     assert found[-1] < 0.5 * found[0]

@@ -136,7 +136,7 @@ class Relight:
     ) -> dict[str, Tensor]:
         weights, n, m = self.config.weights, _rendered(batch), _aligned(batch)
         pool = _PAIRED_POOL
-        terms: dict[str, Tensor] = {
+        terms = {
             "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch["target"][:n]),
             "rendered_gradient": weights.rendered_gradient
             * losses.gradient_l1(fake[:n], batch["target"][:n]),
@@ -152,8 +152,7 @@ class Relight:
                 functional.avg_pool2d(batch["target"][m:], _PHOTO_POOL),
             ),
             "smoothness": weights.smoothness * _roughness(maps, batch["small"]),
-            "lattice": weights.lattice
-            * sum(losses.lattice(losses.root(m.float()), self.generator.config.fold) for m in maps),
+            "lattice": weights.lattice * self._lattice(maps),
         }
         if self._teacher is not None:
             terms["teacher"] = weights.teacher * self._ignorance(batch, maps)
@@ -179,6 +178,10 @@ class Relight:
             seen = self.critic(self._features(_shifted(nights)))
             terms["photo_features"] = weights.photo_features * losses.hinge_generator(seen)
         return terms
+
+    def _lattice(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        fold = self.generator.config.fold
+        return torch.stack([losses.lattice(losses.root(m.float()), fold) for m in maps]).sum()
 
     def _ignorance(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
         """Return how far the maps are from the teacher's."""
