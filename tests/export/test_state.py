@@ -114,7 +114,8 @@ def test_the_graph_draws_maps_to_those_before_where_nothing_changed(
         else:
             gate = gate_of(seen, last, small.shape)
             for name, before in expected.items():
-                expected[name] = before + gate * (alone[next_state(name)] - before)
+                drawn = before + gate * (alone[next_state(name)] - before)
+                expected[name] = np.asarray(drawn, np.float32)
         last = seen
         gates.append(gate)
         for name, values in expected.items():

@@ -132,7 +132,7 @@ class Watched:
 )
 def test_a_scaled_frame_comes_back_in_its_own_size(scale: float, shape: tuple[int, ...]) -> None:
     model, frame = Watched(), np.full((48, 80, 3), 120, np.uint8)
-    translated = translate_scaled(model, frame, scale)
+    translated = translate_scaled(model, frame, scale, Memory())
     assert model.shapes == [shape]
     assert translated.image.shape == frame.shape
     assert np.abs(translated.image.astype(int) - 120).max() <= 1
