@@ -66,8 +66,8 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
 
     Returns:
         For gain_light a graph from `frame`, float32 (1, 3, H, W) BGR in [0, 1] (H and W multiples
-        of the stride), `strength` and `lamps`, float32 (1,), to `gain` and `light`, shaped and
-        ordered as `frame`.
+        of the stride), `strength` and `lamps`, float32 (1,), to `gain` and `light` before
+        depth-to-space, see `GainLight.blocks`: what follows is cheaper there.
         For others one from `x`, RGB in [-1, 1] or label planes, to `y`, RGB in [-1, 1], both
         float32 NCHW. Weights inside.
     """
@@ -75,12 +75,22 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
         frame = torch.rand(1, 3, *_GAIN_LIGHT_SIZE)
         examples: tuple[Tensor, ...] = (frame, torch.ones(1), torch.ones(1))
         names = ["frame", *GAIN_LIGHT_CONTROLS]
-        return _trace(deployed, examples, names, ["gain", "light"], deployed.config.stride)
+        blocks = _Blocks(deployed)
+        return _trace(blocks, examples, names, ["gain", "light"], deployed.config.stride)
     multiple = multiple_of(deployed)
     # More than one step each way, and not square: sizes of one are taken for constants.
     height, width = size or (2 * max(multiple, 16), 3 * max(multiple, 16))
     planes = torch.rand(1, input_planes(deployed), height, width)
     return _trace(deployed, (planes,), ["x"], ["y"], None if size else multiple)
+
+
+class _Blocks(nn.Module):
+    def __init__(self, network: GainLight) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.blocks(frame, strength, lamps)
 
 
 def multiple_of(network: nn.Module) -> int:

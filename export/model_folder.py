@@ -119,22 +119,22 @@ def _write_graphs(
 ) -> spec.Forms:
     deployed = prepare(network, checkpoint.record(wanted.direction))
     if isinstance(network, GainLight):
-        short_side, stride = network.config.short_side, network.config.stride
+        config = network.config
         core = export_core(deployed)
         files = {
             name: {"fp32": _write(graph, folder / f"{prefix}fp32.onnx")}
             for name, prefix, graph in (
-                ("full", "", gain_light_forms.full_form(core, stride, short_side)),
-                ("maps", "maps.", gain_light_forms.maps_form(core, stride)),
+                ("full", "", gain_light_forms.full_form(core, config)),
+                ("maps", "maps.", gain_light_forms.maps_form(core, config)),
             )
         }
         return spec.Forms.model_validate(
             {
                 name: {
                     "files": made,
-                    "short_side": short_side,
+                    "short_side": config.short_side,
                     "controls": GAIN_LIGHT_CONTROLS,
-                    "states": gain_light_forms.STATES,
+                    "states": gain_light_forms.states(config.fold),
                 }
                 for name, made in files.items()
             }

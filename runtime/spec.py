@@ -65,7 +65,7 @@ class State(_Part):
     state of a stream that has not begun.
     """
 
-    channels: Annotated[int, Field(ge=1, le=64)]
+    channels: Annotated[int, Field(ge=1, le=256)]
     block: Annotated[int, Field(ge=1, le=64)] = 1
 
     def shape(self, height: int, width: int) -> tuple[int, int, int, int]:

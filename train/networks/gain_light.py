@@ -70,14 +70,19 @@ class GainLight(nn.Module):
         self._start_near_identity()
 
     def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gain and light, each (N, 3, H, W) RGB in [0, 1].
+        """Return gain and light, each (N, 3, H, W) RGB in [0, 1]; for arguments see `blocks`."""
+        fold = self.config.fold
+        gain, light = self.blocks(frame, strength, lamps)
+        return functional.pixel_shuffle(gain, fold), functional.pixel_shuffle(light, fold)
+
+    def blocks(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gain and light before depth-to-space, each (N, 3 fold^2, H / fold, W / fold).
 
         Args:
             frame: small frame, (N, 3, H, W) RGB in [0, 1]; H and W multiples of `config.stride`.
             strength: (N,) in [0, 1]. At 0 the gain is exactly 1 and the light exactly 0.
             lamps: (N,) in [0, 1], the share of the artificial light that burns.
         """
-        fold = self.config.fold
         level = strength.reshape(-1, 1, 1, 1)
         fine, middle, coarse = self.encode(frame, strength, lamps)
         x = self.body(coarse)
@@ -87,8 +92,7 @@ class GainLight(nn.Module):
         # Not sigmoid(z) ** level, the same function: a power costs engines as much as the rest.
         gain = torch.exp(-level * functional.softplus(-self.dimming(x).float()))
         light = level * torch.sigmoid(self.lamps(x).float())
-        # Depth-to-space last, when the values are final: engines fuse what comes before it.
-        return functional.pixel_shuffle(gain, fold), functional.pixel_shuffle(light, fold)
+        return gain, light
 
     def maps(
         self, small: Tensor, strength: Tensor, lamps: Tensor | None = None
