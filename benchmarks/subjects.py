@@ -61,7 +61,9 @@ def _engine_alone(case: Case, opened: Opened) -> EngineAlone:
     backend = open_backend(case.backend, graph, opened.engine_shapes, asked)
     random = np.random.default_rng(0)
     inputs: dict[str, Array] = {
-        name: np.ones(1, "f4") if shape == (1,) else random.integers(0, 2, shape, np.uint8)
+        name: random.integers(0, 2, shape, np.uint8)
+        if name in ("frame", "labels")
+        else np.ones(shape, "f4")
         for name, shape in opened.engine_shapes.items()
     }
     return EngineAlone(backend, inputs)

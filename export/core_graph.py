@@ -75,7 +75,8 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
         frame = torch.rand(1, 3, *_GAIN_LIGHT_SIZE)
         examples: tuple[Tensor, ...] = (frame, torch.ones(1), torch.ones(1))
         names = ["frame", *GAIN_LIGHT_CONTROLS]
-        blocks = _Blocks(deployed)
+        blocks = copy.copy(deployed)
+        blocks.__class__ = _Blocks
         return _trace(blocks, examples, names, ["gain", "light"], deployed.config.stride)
     multiple = multiple_of(deployed)
     # More than one step each way, and not square: sizes of one are taken for constants.
@@ -84,13 +85,11 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
     return _trace(deployed, (planes,), ["x"], ["y"], None if size else multiple)
 
 
-class _Blocks(nn.Module):
-    def __init__(self, network: GainLight) -> None:
-        super().__init__()
-        self.network = network
+class _Blocks(GainLight):
+    """The same network up to depth-to-space; its weights keep their names in the graph."""
 
     def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.blocks(frame, strength, lamps)
+        return self.blocks(frame, strength, lamps)
 
 
 def multiple_of(network: nn.Module) -> int:
