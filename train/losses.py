@@ -231,7 +231,8 @@ def lattice(maps: Tensor, fold: int) -> Tensor:
     fine = maps - functional.avg_pool2d(maps, 5, stride=1, padding=2, count_include_pad=False)
     h, w = (side // fold * fold for side in maps.shape[-2:])
     places = functional.pixel_unshuffle(fine[..., :h, :w], fold)
-    return functional.avg_pool2d(places, 5, stride=2).abs().mean()
+    near = min(5, *places.shape[-2:])  # blocks; a tiny picture has fewer
+    return functional.avg_pool2d(places, near, stride=2).abs().mean()
 
 
 def _gram(features: Tensor) -> Tensor:
