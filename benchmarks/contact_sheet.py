@@ -18,14 +18,14 @@ import numpy as np
 
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import load
-from dayshift.train.data.images import list_images, read_image
+from dayshift.train.data.images import list_images, read_image, source_of
 
 
 def pick_evenly(paths: Sequence[Path], count: int) -> list[Path]:
     """Return photos of every source in turn, of each evenly over its list."""
     sources: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        sources["_".join(path.stem.split("_")[:2])].append(path)
+        sources[source_of(path)].append(path)
     share = -(-count // max(1, len(sources)))
     spread = [source[:: max(1, len(source) // share)] for source in sources.values()]
     return [path for turn in zip_longest(*spread) for path in turn if path is not None][:count]

@@ -32,6 +32,11 @@ class OddImage(DataError):
     """One image cannot be used. Data sets skip it, name it and count it."""
 
 
+def source_of(path: Path) -> str:
+    """Return the beginning TIER_SOURCE of a photo's name, such as A_pexels of A_pexels_12.jpg."""
+    return "_".join(path.stem.split("_")[:2])
+
+
 def list_images(folders: Iterable[Path], pattern: str = "*") -> list[Path]:
     """Return the images directly in `folders` whose names match `pattern`, sorted.
 

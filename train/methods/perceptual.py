@@ -1,4 +1,4 @@
-"""Pretrained networks that a method looks through, frozen, read from the user's files."""
+"""VGG for a method's perceptual terms, read from the user's file when it is first needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import torch
 from torch import Tensor
 
 from dayshift.train import losses
-from dayshift.train.metrics.features import CAFFE_MEAN_BGR
-from dayshift.train.metrics.squeezenet import SqueezeNet
-from dayshift.train.metrics.weights import find_weights, read_weights, weights_folder
 from dayshift.train.networks.vgg import Vgg, load_vgg
 
 
@@ -71,36 +68,6 @@ class LazyVgg:
     def _on(self, device: torch.device) -> Vgg:
         if self._network is None:
             self._network = load_vgg(self._kind, self._weights, self._compared).to(device)
-        return self._network
-
-
-class LazySqueezeNet:
-    """Caffe's SqueezeNet 1.1, frozen, not part of a method's modules and so not of its checkpoints.
-
-    Raises:
-        WeightsError: The weights are not in the folder that the environment names, see
-            `metrics.weights`; said before anything is trained.
-    """
-
-    def __init__(self) -> None:
-        self._path = find_weights("squeezenet_v1_1_imagenet_notop.npz", weights_folder())
-        self._network: SqueezeNet | None = None
-
-    def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the activations by layer.
-
-        Args:
-            image: (N, 3, H, W) RGB in [0, 1].
-        """
-        mean = image.new_tensor(CAFFE_MEAN_BGR)[:, None, None]
-        found: dict[str, Tensor] = self._on(image.device)(image.flip(1) * 255 - mean)
-        return found
-
-    def _on(self, device: torch.device) -> SqueezeNet:
-        if self._network is None:
-            self._network = SqueezeNet(ceil_mode=False)
-            self._network.load_state_dict(read_weights(self._path))
-            self._network.to(device)
         return self._network
 
 

@@ -34,8 +34,9 @@ from dayshift.runtime.errors import UsageError
 from dayshift.train import losses
 from dayshift.train.checkpoint import load_checkpoint, load_weights
 from dayshift.train.methods.base import Batch, State, Update, frozen
-from dayshift.train.methods.perceptual import LazySqueezeNet
 from dayshift.train.methods.relight_config import RelightConfig
+from dayshift.train.metrics.features import CaffeSqueezeNet
+from dayshift.train.metrics.weights import weights_folder
 from dayshift.train.networks.feature_critic import FeatureCritic
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
@@ -70,17 +71,17 @@ class Relight:
         self._teacher = _load_teacher(Path(config.teacher)) if config.teacher else None
         self.critic: FeatureCritic | None = None
         if config.weights.photo_features:
-            self._features = LazySqueezeNet()
+            self._features = CaffeSqueezeNet(weights_folder())  # in no checkpoint
             self.modules["critic"] = self.critic = FeatureCritic()
         if config.start:
             self._go_on_from(Path(config.start))
-        critics = [module for name, module in self.modules.items() if name != "generator"]
+        self._critics = [module for name, module in self.modules.items() if name != "generator"]
         self.optimizers: dict[str, Optimizer] = {
             "generator": torch.optim.Adam(
                 self.generator.parameters(), lr=config.generator_lr, betas=(0.5, 0.999)
             ),
             "discriminators": torch.optim.Adam(
-                [parameter for critic in critics for parameter in critic.parameters()],
+                [parameter for critic in self._critics for parameter in critic.parameters()],
                 lr=config.discriminator_lr,
                 betas=(0.0, 0.99),
             ),
@@ -119,7 +120,7 @@ class Relight:
         if adversarial:
             terms["discriminator"] = self._discriminator_loss(batch, fake.detach())
             update("discriminators", terms["discriminator"])
-        with frozen(*(module for module in self.modules.values() if module is not self.generator)):
+        with frozen(*self._critics):
             generator_terms = self._generator_terms(batch, fake, (gain, light), adversarial)
             update("generator", torch.stack(list(generator_terms.values())).sum())
         return {name: term.detach() for name, term in {**terms, **generator_terms}.items()}
@@ -175,9 +176,16 @@ class Relight:
             "photo_gan": weights.photo_gan * losses.hinge_generator(photos.float()),
         }
         if self.critic is not None:
-            seen = self.critic(self._features(_shifted(nights)))
+            seen = self._feature_scores(nights)
             terms["photo_features"] = weights.photo_features * losses.hinge_generator(seen)
         return terms
+
+    def _feature_scores(self, images: Tensor) -> Tensor:
+        """Return what the critic says of what SqueezeNet sees in images (N, 3, H, W) in [0, 1]."""
+        assert self.critic is not None
+        bgr = _shifted(images).flip(1) * 255
+        scores: Tensor = self.critic(self._features.to(images.device)(bgr))
+        return scores
 
     def _lattice(self, maps: tuple[Tensor, Tensor]) -> Tensor:
         fold = self.generator.config.fold
@@ -225,11 +233,9 @@ class Relight:
         loss = losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
         if self.critic is not None:
             # All real nights: of translated ones, one in a batch is all that is sure to come.
-            shifted = _shifted(torch.cat([batch["nights"], translated]))
-            seen = self.critic(self._features(shifted)).split(
-                [len(batch["nights"]), len(translated)]
-            )
-            loss = loss + losses.hinge_discriminator(*seen)
+            scores = self._feature_scores(torch.cat([batch["nights"], translated]))
+            real, made = scores[: len(batch["nights"])], scores[len(batch["nights"]) :]
+            loss = loss + losses.hinge_discriminator(real, made)
         return loss
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from dayshift.runtime.image import Pixels
 from dayshift.train.data import augment, cameras, relit
-from dayshift.train.data.images import list_images, read_image, resize
+from dayshift.train.data.images import list_images, read_image, resize, source_of
 from dayshift.train.methods.base import Batch, Section
 
 Mask = npt.NDArray[np.float32]  # (H, W) in [0, 1]
@@ -210,6 +210,6 @@ def _by_source(paths: list[Path]) -> list[list[Pixels]]:
     """
     groups: dict[str, list[Pixels]] = {}
     for path in paths:
-        source = "_".join(path.stem.split("_")[:2]).rstrip("0123456789")
+        source = source_of(path).rstrip("0123456789")
         groups.setdefault(source, []).append(read_image(path))
     return list(groups.values())

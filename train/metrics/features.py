@@ -18,7 +18,7 @@ from dayshift.train.metrics.weights import find_weights, has_weights, read_weigh
 
 Features = npt.NDArray[np.float64]  # (N, D)
 
-CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 class FeatureNetwork(Protocol):
@@ -32,6 +32,28 @@ class FeatureNetwork(Protocol):
     def __call__(self, images: Iterable[Pixels]) -> Features:
         """Return (N, D) for N BGR images of any sizes."""
         ...
+
+
+class CaffeSqueezeNet(SqueezeNet):
+    """SqueezeNet 1.1 with Caffe's weights, frozen."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Load the weights.
+
+        Raises:
+            WeightsError: They are not in the folder.
+        """
+        super().__init__(ceil_mode=False)
+        path = find_weights("squeezenet_v1_1_imagenet_notop.npz", folder)
+        self.load_state_dict(read_weights(path))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the activations by layer.
+
+        Args:
+            x: (N, 3, H, W) BGR in [0, 255].
+        """
+        return super().forward(x - x.new_tensor(_CAFFE_MEAN_BGR)[:, None, None])
 
 
 class SqueezeNetFeatures:
@@ -54,10 +76,7 @@ class SqueezeNetFeatures:
         Raises:
             WeightsError: They are not in the folder.
         """
-        path = find_weights("squeezenet_v1_1_imagenet_notop.npz", folder)
-        self._network = SqueezeNet(ceil_mode=False)
-        self._network.load_state_dict(read_weights(path))
-        self._mean = torch.tensor(CAFFE_MEAN_BGR).reshape(1, 3, 1, 1)
+        self._network = CaffeSqueezeNet(folder)
 
     def __call__(self, images: Iterable[Pixels]) -> Features:
         """Return (N, 1024)."""
@@ -66,7 +85,7 @@ class SqueezeNetFeatures:
     @torch.no_grad()
     def _one(self, image: Pixels) -> npt.NDArray[np.float64]:
         planar = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
-        found: Tensor = self._network(torch.from_numpy(planar) - self._mean)["fire9"][0].double()
+        found: Tensor = self._network(torch.from_numpy(planar))["fire9"][0].double()
         deviation = found.std(dim=(1, 2), correction=0)
         vector = torch.cat([found.mean(dim=(1, 2)), deviation]).numpy()
         return np.asarray(vector / np.linalg.norm(vector))

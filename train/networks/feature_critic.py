@@ -17,7 +17,7 @@ FEATURES = {"fire3": 128, "fire5": 256, "fire9": 512}  # at about 1/4, 1/8 and 1
 
 
 class FeatureCritic(nn.Module):
-    """Heads on SqueezeNet's features; the network itself stays outside, see `methods.sight`."""
+    """Heads on SqueezeNet's features; the network itself stays outside, see `methods.relight`."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
