@@ -68,7 +68,6 @@ bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (m
 		--markdown bench.md $(ARGS)
 
 wheelhouse: $(VENV)/bin/python ## collect all wheels for a device without a network: MACHINE, PYTHON_VERSION, EXTRA
-	@$(VENV)/bin/python -c 'import uv' 2>/dev/null || $(PIP) uv
 	@deploy/wheelhouse.sh $(VENV)/bin/python wheelhouse $(MACHINE) $(PYTHON_VERSION) $(EXTRA)
 
 clean: ## remove builds, caches and the demo's files; keeps the virtual environment

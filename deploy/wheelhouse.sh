@@ -25,6 +25,8 @@ part=$(mktemp -d)
 trap 'rm -rf "$part"' EXIT
 # The device's driver decides about its cuda-bindings, and its OpenCV about NumPy.
 grep -v -e '^cuda-bindings' -e '^numpy' constraints.txt > "$part/constraints.txt"
+"$python" -c 'import uv' 2>/dev/null ||
+    "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 # pip takes conditions such as python_version < "3.11" to be about the Python that runs it; uv takes
 # them to be about the one that is asked for.
 "$python" -m uv pip compile --quiet --no-header --no-annotate --only-binary :all: \
