@@ -152,55 +152,9 @@ def _draw_camera(rng: random.Random, kind: Kind, half: float) -> CameraPlan:
     mounts: tuple[Mount, ...] = get_args(Mount)
     shares = (60, 12, 28, 0, 0) if kind in ("highway", "tunnel") else (34, 14, 20, 20, 12)
     mount = rng.choices(mounts, shares)[0]
+    x, z, pitch, yaw, fov, k1 = _draw_view(rng, mount, half)
+    speed = rng.uniform(6, 16) if mount == "dashcam" else 0.0
     u = rng.uniform
-    side = rng.choice((-1, 1))
-    x, z, pitch, yaw, fov, k1, speed = {
-        "dashcam": lambda: (
-            u(1.2, half - 1),
-            u(1.2, 1.6),
-            u(-4, 1),
-            u(-4, 4),
-            u(58, 95),
-            u(-0.12, 0),
-            u(6, 16),
-        ),
-        "webcam": lambda: (
-            side * u(0, half + 3),
-            u(8, 18),
-            u(-22, -9),
-            u(-14, 14),
-            u(55, 85),
-            u(-0.08, 0),
-            0.0,
-        ),
-        "cctv": lambda: (
-            side * (half + 1),
-            u(5, 9),
-            u(-20, -8),
-            side * u(2, 18),
-            u(50, 90),
-            u(-0.18, -0.02),
-            0.0,
-        ),
-        "pedestrian": lambda: (
-            side * (half + u(0.8, 2.4)),
-            u(1.5, 1.8),
-            u(-4, 5),
-            side * u(-2, 16),
-            u(45, 75),
-            0.0,
-            0.0,
-        ),
-        "window": lambda: (
-            side * (half + 2.5),
-            u(6, 14),
-            u(-20, -6),
-            side * u(6, 28),
-            u(45, 70),
-            0.0,
-            0.0,
-        ),
-    }[mount]()
     return CameraPlan(
         mount=mount,
         position=(x, -12.0, z),
@@ -214,3 +168,24 @@ def _draw_camera(rng: random.Random, kind: Kind, half: float) -> CameraPlan:
         night_ev=u(0.0, 0.8),
         speed=speed,
     )
+
+
+def _draw_view(rng: random.Random, mount: Mount, half: float) -> tuple[float, ...]:
+    """Return x, z, pitch, yaw, field of view and distortion; see `CameraPlan`."""
+    u = rng.uniform
+    side = rng.choice((-1, 1))
+    match mount:
+        case "dashcam":
+            return u(1.2, half - 1), u(1.2, 1.6), u(-4, 1), u(-4, 4), u(58, 95), u(-0.12, 0)
+        case "webcam":
+            x = side * u(0, half + 3)
+            return x, u(8, 18), u(-22, -9), u(-14, 14), u(55, 85), u(-0.08, 0)
+        case "cctv":
+            x = side * (half + 1)
+            return x, u(5, 9), u(-20, -8), side * u(2, 18), u(50, 90), u(-0.18, -0.02)
+        case "pedestrian":
+            x = side * (half + u(0.8, 2.4))
+            return x, u(1.5, 1.8), u(-4, 5), side * u(-2, 16), u(45, 75), 0.0
+        case "window":
+            x = side * (half + 2.5)
+            return x, u(6, 14), u(-20, -6), side * u(6, 28), u(45, 70), 0.0

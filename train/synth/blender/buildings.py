@@ -1,4 +1,4 @@
-"""Buildings: facades with depth, shop fronts, balconies, roofs; houses with gables; halls."""
+"""Buildings, their glass and plots: houses with gables, halls, and towers far away."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from dayshift.train.synth.blender.stage import Box, Colour, Place, Stage, turned
+from dayshift.train.synth.blender.stage import Box, Colour, Place, Stage
 from dayshift.train.synth.classes import BUILDING
 
 _WARM: tuple[Colour, ...] = ((1.0, 0.66, 0.3), (1.0, 0.76, 0.46), (1.0, 0.88, 0.7), (0.8, 0.9, 1.0))
@@ -17,9 +17,6 @@ _SIGNS: tuple[Colour, ...] = (
     (0.2, 1.0, 0.4),
     (1.0, 0.25, 0.6),
 )
-_RECESS = 0.16
-# Piers stand at 0.08; bands a little before them, as faces in one plane would flicker black.
-_BAND = 0.065
 
 
 @dataclass(frozen=True)
@@ -59,145 +56,45 @@ def make_panes(stage: Stage) -> Panes:
     )
 
 
-def add_block(
-    stage: Stage,
-    rng: random.Random,
-    panes: Panes,
-    place: Place,
-    width: float,
-    height: float,
-    depth: float,
-) -> None:
-    """Add a city building. Locally x runs along its front, y into it, z up; the front is y = 0."""
-    entity = stage.entity(BUILDING)
-    u = rng.uniform
-    tone = u(0.1, 0.6)
-    wall = stage.grained(
-        (tone * u(0.92, 1.15), tone * u(0.85, 1.02), tone * u(0.7, 1.0)),
-        0.85,
-        scale=u(0.4, 3),
-        depth=0.12,
-    )
-    trim = stage.material(tuple(min(0.8, tone * k) for k in (u(0.6, 1.5),) * 3), 0.8)  # type: ignore[arg-type]
-    ground = rng.choice((3.2, 4.0)) if rng.random() < 0.7 else 0.0  # height of a shop front
-    step_x, step_z = u(1.7, 3.4), u(2.8, 3.6)
-    columns = max(1, int((width - 0.8) / step_x))
-    rows = max(1, int((height - ground - 0.6) / step_z))
-    margin, top = (width - columns * step_x) / 2, ground + rows * step_z
-    pane_x, pane_z = step_x * u(0.45, 0.82), step_z * u(0.42, 0.75)
-    # The body stands back by the recess; piers and bands in front of it leave the windows open.
-    solid: list[Box] = [(width / 2, depth / 2 + _RECESS, height / 2, width, depth, height)]
-    solid += [(width / 2, _BAND, (top + height) / 2, width, 0.2, height - top)]
-    edge = margin + (step_x - pane_x) / 2
-    solid += [(x, 0.08, height / 2, edge, 0.2, height) for x in (edge / 2, width - edge / 2)]
-    solid += [
-        (margin + k * step_x, 0.08, (ground + top) / 2, step_x - pane_x, 0.2, top - ground)
-        for k in range(1, columns)
-    ]
-    windows: dict[Any, list[Box]] = {}
-    sills: list[Box] = []
-    for row in range(rows):
-        z = ground + row * step_z
-        low, high = (step_z - pane_z) * 0.45, (step_z - pane_z) * 0.55
-        solid += [
-            (width / 2, _BAND, z + low / 2, width, 0.2, low),
-            (width / 2, _BAND, z + step_z - high / 2, width, 0.2, high),
-        ]
-        for k in range(columns):
-            x = margin + (k + 0.5) * step_x
-            pane = (x, _RECESS - 0.01, z + low + pane_z / 2, pane_x, 0.05, pane_z)
-            windows.setdefault(panes.pick(rng), []).append(pane)
-            sills.append((x, -0.08, z + low - 0.04, pane_x + 0.1, 0.22, 0.07))
-    if ground:
-        _add_shops(stage, rng, panes, place, entity, width, ground)
-    else:
-        sills.append((width * u(0.3, 0.7), -0.05, 1.05, 1.1, 0.15, 2.1))  # a door
-    if rng.random() < 0.35:
-        _add_balconies(
-            stage,
-            rng,
-            place,
-            entity,
-            [
-                (margin + (k + 0.5) * step_x, ground + row * step_z)
-                for row in range(rows)
-                for k in range(columns)
-            ],
-            pane_x,
+@dataclass(frozen=True)
+class Plot:
+    """Where a building stands, and its size in metres.
+
+    Attributes:
+        place: Maps its points: locally x runs along its front, y into it, z up; the front is y = 0.
+        width: Along the front.
+        height: Of the walls.
+        depth: Behind the front.
+    """
+
+    place: Place
+    width: float
+    height: float
+    depth: float
+
+    def body(self, y: float = 0.0) -> Box:
+        """Return the walls as one box whose front is at y."""
+        return (
+            self.width / 2,
+            self.depth / 2 + y,
+            self.height / 2,
+            self.width,
+            self.depth,
+            self.height,
         )
-    stage.boxes(solid, wall, entity, place)
-    stage.boxes(sills, trim, entity, place)
-    for material, items in windows.items():
-        stage.boxes(items, material, entity, place)
-    roof: list[Box] = [(width / 2, 0.05, height + 0.12, width + 0.3, 0.45, 0.3)]
-    roof += [
-        (u(1, width - 1), u(1.5, depth - 1), height + s / 2, u(1, 2.5), u(1, 2.5), s)
-        for s in (u(0.6, 2.4) for _ in range(rng.randint(0, 3)))
-    ]
-    stage.boxes(roof, trim, entity, place)
 
 
-def _add_shops(
-    stage: Stage,
-    rng: random.Random,
-    panes: Panes,
-    place: Place,
-    entity: int,
-    width: float,
-    height: float,
-) -> None:
-    x = 0.4
-    while x < width - 2.2:
-        w = min(rng.uniform(2.4, 5.5), width - x - 0.3)
-        glass = rng.choice((*panes.shops, panes.dark))
-        stage.boxes([(x + w / 2, 0.06, 1.35, w - 0.4, 0.05, 2.2)], glass, entity, place)
-        if rng.random() < 0.6:
-            sign = (x + w / 2, -0.1, height - 0.45, w * rng.uniform(0.4, 0.85), 0.16, 0.5)
-            stage.boxes([sign], rng.choice(panes.signs), entity, place)
-        if rng.random() < 0.35:
-            cloth = stage.material((rng.uniform(0.05, 0.6), rng.uniform(0.05, 0.4), 0.1), 0.9)
-            stage.boxes([(x + w / 2, -0.55, 2.7, w - 0.3, 1.1, 0.06)], cloth, entity, place)
-        x += w
-
-
-def _add_balconies(
-    stage: Stage,
-    rng: random.Random,
-    place: Place,
-    entity: int,
-    spots: list[tuple[float, float]],
-    width: float,
-) -> None:
-    slab = stage.material((0.4, 0.39, 0.37), 0.8)
-    rail = stage.material((0.08, 0.08, 0.09), 0.5)
-    kept = [spot for spot in spots if rng.random() < 0.4]
-    w = width + 0.5
-    stage.boxes([(x, -0.5, z + 0.05, w, 1.0, 0.12) for x, z in kept], slab, entity, place)
-    bars = [(x, -0.97, z + 1.05, w, 0.05, 0.06) for x, z in kept]
-    bars += [
-        (x + (k / 6 - 0.5) * w, -0.97, z + 0.55, 0.03, 0.03, 1.0) for x, z in kept for k in range(7)
-    ]
-    stage.boxes(bars, rail, entity, place)
-
-
-def add_house(
-    stage: Stage,
-    rng: random.Random,
-    panes: Panes,
-    place: Place,
-    width: float,
-    height: float,
-    depth: float,
-) -> None:
-    """Add a house with a gable roof; locally as `add_block`."""
+def add_house(stage: Stage, rng: random.Random, panes: Panes, plot: Plot) -> None:
+    """Add a house with a gable roof."""
     entity = stage.entity(BUILDING)
     u = rng.uniform
+    place, width, height, depth = plot.place, plot.width, plot.height, plot.depth
     tone = u(0.25, 0.7)
     wall = stage.material((tone, tone * u(0.85, 1.0), tone * u(0.7, 0.98)), 0.85)
     trim = stage.material((0.6, 0.58, 0.55), 0.7)
     snow = stage.plan.weather.ground == "snow"
     roof = stage.material((0.78, 0.8, 0.84) if snow else (u(0.08, 0.35), u(0.05, 0.14), 0.06), 0.9)
-    stage.boxes([(width / 2, depth / 2, height / 2, width, depth, height)], wall, entity, place)
+    stage.boxes([plot.body()], wall, entity, place)
     e, ridge = 0.5, height + u(1.8, 3.4)
     points = [
         (-e, -e, height - 0.1),
@@ -225,22 +122,15 @@ def add_house(
         stage.boxes([chimney], wall, entity, place)
 
 
-def add_hall(
-    stage: Stage,
-    rng: random.Random,
-    panes: Panes,
-    place: Place,
-    width: float,
-    height: float,
-    depth: float,
-) -> None:
-    """Add a low wide building: a store, a warehouse; locally as `add_block`."""
+def add_hall(stage: Stage, rng: random.Random, panes: Panes, plot: Plot) -> None:
+    """Add a low wide building: a store, a warehouse."""
     entity = stage.entity(BUILDING)
     u = rng.uniform
+    place, width, height = plot.place, plot.width, plot.height
     tone = u(0.25, 0.6)
     sheet = stage.material((tone * u(0.8, 1), tone, tone * u(0.8, 1.1)), 0.6, metallic=0.2)
     door = stage.material((u(0.1, 0.5), u(0.1, 0.4), u(0.1, 0.5)), 0.7)
-    stage.boxes([(width / 2, depth / 2, height / 2, width, depth, height)], sheet, entity, place)
+    stage.boxes([plot.body()], sheet, entity, place)
     ribs = [(k * 0.8, -0.03, height / 2, 0.1, 0.06, height) for k in range(1, int(width / 0.8))]
     stage.boxes(ribs, sheet, entity, place)
     count = max(1, int(width / 9))
@@ -255,24 +145,21 @@ def add_hall(
     stage.boxes([sign], rng.choice(panes.signs), entity, place)
 
 
-def add_row(
-    stage: Stage,
-    rng: random.Random,
-    panes: Panes,
-    *,
-    side: int,
-    x: float,
-    start: float,
-    end: float,
-    low: float,
-    high: float,
-) -> None:
-    """Add a closed row of city buildings along the street, their fronts at `side` * x."""
-    y = start
-    while y < end:
-        width, height = rng.uniform(8, 22), rng.uniform(low, high)
-        gap = rng.choice((0.0, 0.0, 0.0, rng.uniform(2, 6)))
-        # Turned so that the front looks at the street.
-        place = turned((-x, y, 0), 90) if side < 0 else turned((x, y + width, 0), -90)
-        add_block(stage, rng, panes, place, width, height, rng.uniform(9, 14))
-        y += width + gap
+def add_skyline(stage: Stage, rng: random.Random, panes: Panes, *, y: float) -> None:
+    """Add towers far away: plain bodies with rows of lights."""
+    u = rng.uniform
+    for _ in range(rng.randint(14, 26)):
+        x, w, h = u(-190, 190), u(10, 26), u(14, 75)
+        entity = stage.entity(BUILDING, far=True)
+        tone = u(0.15, 0.5)
+        body = stage.material((tone, tone, tone * 1.05), 0.7)
+        at = y + u(0, 30)
+        stage.boxes([(x, at + 8, h / 2 - 2, w, 16, h)], body, entity)
+        for material in (*rng.sample(panes.lit, 2), panes.dark):
+            spots = [
+                (x + (k + 0.5) / 6 * w - w / 2, at - 0.05, 3 + 3.2 * row, w / 9, 0.1, 1.5)
+                for k in range(6)
+                for row in range(int((h - 6) / 3.2))
+                if rng.random() < 0.4
+            ]
+            stage.boxes(spots, material, entity)

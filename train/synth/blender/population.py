@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dayshift.train.synth.blender import traffic
+from dayshift.train.synth.blender import people, traffic
 from dayshift.train.synth.blender.stage import Stage
+from dayshift.train.synth.blender.wardrobe import Wardrobe
 
 
-def add_traffic(stage: Stage, wardrobe: traffic.Wardrobe) -> None:
+def add_traffic(stage: Stage, wardrobe: Wardrobe) -> None:
     """Fill the lanes, and park cars along the kerb."""
     plan, rng = stage.plan, stage.plan.dice("traffic")
     u = rng.uniform
@@ -42,7 +43,7 @@ def add_traffic(stage: Stage, wardrobe: traffic.Wardrobe) -> None:
                 y += u(6, 9)
 
 
-def add_people(stage: Stage, wardrobe: traffic.Wardrobe) -> None:
+def add_people(stage: Stage, wardrobe: Wardrobe) -> None:
     """Add people on the pavements and cyclists on the edge of the street."""
     plan, rng = stage.plan, stage.plan.dice("people")
     u, half = rng.uniform, plan.half_width
@@ -54,8 +55,8 @@ def add_people(stage: Stage, wardrobe: traffic.Wardrobe) -> None:
         at = (rng.choice((-1, 1)) * (half + 1.3 + abs(u(0, reach))), u(3, 70), 0.14)
         if plan.kind == "square":
             at = (half + 1.3 + u(0, reach), at[1], 0.14)
-        traffic.add_person(stage, rng, wardrobe, at, rng.choice((0.0, u(0.8, 1.5), -u(0.8, 1.5))))
+        people.add_person(stage, rng, wardrobe, at, rng.choice((0.0, u(0.8, 1.5), -u(0.8, 1.5))))
     for _ in range(rng.randint(0, 3)):
         side = rng.choice((-1, 1))
         at = (side * (half - 0.9), u(6, 60), 0.0)
-        traffic.add_cyclist(stage, rng, wardrobe, at, 0.0 if side > 0 else 180.0, u(3, 6))
+        people.add_cyclist(stage, rng, wardrobe, at, 0.0 if side > 0 else 180.0, u(3, 6))

@@ -62,11 +62,14 @@ class Stage:
         self.entities.append(Entity(len(self.entities) + 1, class_id, facts))
         return len(self.entities)
 
-    def move(self, at: Point, velocity: Point) -> None:
-        """Put what is added next on an empty object that moves; `still` ends that."""
+    def move(self, at: Point, heading_deg: float, speed: float) -> None:
+        """Put what is added next on an empty object that moves ahead; `still` ends that."""
+        heading = math.radians(heading_deg)
         self._parent = bpy.data.objects.new("mover", None)
         self._parent.location = at
+        self._parent.rotation_euler = (0.0, 0.0, heading)
         self.scene.collection.objects.link(self._parent)
+        velocity = (-speed * math.sin(heading), speed * math.cos(heading), 0.0)
         self.movers.append((self._parent, velocity))
 
     def still(self) -> None:

@@ -1,49 +1,13 @@
-"""What moves: cars, vans, buses, trucks, bicycles, people; and their lamps."""
+"""Vehicles: cars, vans, buses, trucks with their lamps, and boats."""
 
 from __future__ import annotations
 
-import math
 import random
-from dataclasses import dataclass
 from typing import Any
 
 from dayshift.train.synth.blender.stage import Colour, Point, Stage, turned
-from dayshift.train.synth.classes import BICYCLE, BUS, CAR, DYNAMIC, PERSON, RIDER, TRUCK
-
-_ORIGIN: Point = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Wardrobe:
-    """The materials that all traffic of a scene shares."""
-
-    tyre: Any
-    glass: Any
-    trim: Any
-    head: Any
-    tail: Any
-    brake: Any
-    skin: tuple[Any, ...]
-    cloth: tuple[Any, ...]
-
-
-def make_wardrobe(stage: Stage) -> Wardrobe:
-    """Return the materials of a scene's traffic."""
-    rng = stage.plan.dice("wardrobe")
-    u = rng.uniform
-    return Wardrobe(
-        tyre=stage.material((0.02, 0.02, 0.02), 0.9),
-        glass=stage.material((0.02, 0.025, 0.03), 0.06),
-        trim=stage.material((0.05, 0.05, 0.055), 0.5),
-        head=stage.shining((1.0, 0.94, 0.85), 25, dark=(0.8, 0.8, 0.82), rough=0.1),
-        tail=stage.shining((1.0, 0.04, 0.02), 4, dark=(0.3, 0.015, 0.015)),
-        # A brake lamp shines by day too: its state is part of the truth.
-        brake=stage.shining((1.0, 0.05, 0.03), 5, dark=(0.35, 0.02, 0.02), always=True),
-        skin=tuple(stage.material(c, 0.6) for c in ((0.5, 0.32, 0.24), (0.25, 0.14, 0.09))),
-        cloth=tuple(
-            stage.material((u(0.02, 0.5), u(0.02, 0.45), u(0.02, 0.5)), 0.9) for _ in range(6)
-        ),
-    )
+from dayshift.train.synth.blender.wardrobe import Wardrobe
+from dayshift.train.synth.classes import BUS, CAR, DYNAMIC, TRUCK
 
 
 def add_car(
@@ -61,23 +25,10 @@ def add_car(
     van = rng.random() < 0.18
     length, width = (u(4.9, 5.8), 1.95) if van else (u(3.8, 4.8), u(1.72, 1.85))
     entity = stage.entity(CAR, van=van, parked=parked)
-    _start(stage, at, heading_deg, speed)
+    stage.move(at, heading_deg, speed)
     paint = stage.material(_paint(rng), 0.22, metallic=u(0.0, 0.5))
     w, half = width / 2, length / 2
-    low, belt, top = 0.28, 0.95 if van else u(0.82, 0.95), 2.1 if van else u(1.38, 1.6)
-    hood = -half * u(0.30, 0.42) if not van else -half * 0.62
-    # Sides are the outline of a car, from the nose (y > 0) round the roof to the tail.
-    outline = [
-        (half, low),
-        (half, belt * 0.72),
-        (half * 0.93, belt * 0.9),
-        (-hood, belt),
-        (-hood - 0.75, top),
-        (-half * 0.98, top) if van or rng.random() < 0.4 else (-half * 0.55, top),
-        (-half * 0.96, belt),
-        (-half, belt * 0.85),
-        (-half, low),
-    ]
+    outline = _draw_outline(rng, half, van=van)
     _extrude(stage, outline, w, paint, entity)
     front, roof = outline[3], outline[4]
     _panes(stage, wardrobe, entity, w, front, roof, rear=outline[5], tail=outline[6])
@@ -85,9 +36,8 @@ def add_car(
         for x in (-w, w):
             side = 0.02 if x > 0 else -0.02
             stage.tube((x - side * 9, y, 0.32), (x + side, y, 0.32), 0.32, wardrobe.tyre, entity)
-    _lamps(stage, rng, wardrobe, entity, w, half, 0.66, braking=speed < 4 and not parked)
-    if not parked:
-        stage.spot((0, half + 0.1, 0.66), (1.0, 0.94, 0.85), 320, pitch_deg=85, opening_deg=55)
+    braking = speed < 4 and not parked
+    _lamps(stage, rng, wardrobe, entity, w, half, 0.66, watts=320, braking=braking)
     stage.still()
 
 
@@ -103,7 +53,7 @@ def add_truck(
     is_bus = rng.random() < 0.5
     length, height = (rng.uniform(9.5, 12), 3.1) if is_bus else (rng.uniform(6.5, 10), 3.4)
     entity = stage.entity(BUS if is_bus else TRUCK)
-    _start(stage, at, heading_deg, speed)
+    stage.move(at, heading_deg, speed)
     paint = stage.material(_paint(rng), 0.35)
     w, half = 1.25, length / 2
     if is_bus:
@@ -123,47 +73,7 @@ def add_truck(
         for x in (-w, w):
             inner = x - 0.3 if x > 0 else x + 0.3
             stage.tube((inner, y, 0.48), (x, y, 0.48), 0.48, wardrobe.tyre, entity)
-    _lamps(stage, rng, wardrobe, entity, w, half, 0.85, braking=speed < 4)
-    stage.spot((0, half + 0.1, 0.85), (1.0, 0.94, 0.85), 380, pitch_deg=85, opening_deg=55)
-    stage.still()
-
-
-def add_person(
-    stage: Stage, rng: random.Random, wardrobe: Wardrobe, at: Point, speed: float = 0.0
-) -> None:
-    """Add a person who stands or walks along the street."""
-    entity = stage.entity(PERSON)
-    heading = 0.0 if speed >= 0 else 180.0
-    _start(stage, at, heading, abs(speed))
-    _figure(stage, rng, wardrobe, entity, 0.0, stride=0.22 if speed else 0.05)
-    stage.still()
-
-
-def add_cyclist(
-    stage: Stage,
-    rng: random.Random,
-    wardrobe: Wardrobe,
-    at: Point,
-    heading_deg: float,
-    speed: float,
-) -> None:
-    """Add a bicycle, with its rider where it moves."""
-    bicycle = stage.entity(BICYCLE)
-    _start(stage, at, heading_deg, speed)
-    for y in (-0.52, 0.52):
-        _ring(stage, (0, y, 0.34), 0.33, wardrobe.tyre, bicycle)
-    frame = rng.choice(wardrobe.cloth)
-    for a, b in (
-        ((0, -0.52, 0.34), (0, 0.1, 0.4)),
-        ((0, 0.1, 0.4), (0, 0.45, 0.85)),
-        ((0, 0.52, 0.34), (0, 0.42, 1.0)),
-        ((0, -0.1, 0.9), (0, 0.1, 0.4)),
-        ((-0.25, 0.42, 1.0), (0.25, 0.42, 1.0)),
-    ):
-        stage.tube(a, b, 0.025, frame, bicycle)
-    if speed:
-        _figure(stage, rng, wardrobe, stage.entity(RIDER), 0.28, stride=0.15)
-        stage.boxes([(0, -0.6, 0.7, 0.06, 0.04, 0.05)], wardrobe.tail, bicycle)
+    _lamps(stage, rng, wardrobe, entity, w, half, 0.85, watts=380, braking=speed < 4)
     stage.still()
 
 
@@ -190,12 +100,6 @@ def add_boat(stage: Stage, rng: random.Random, at: Point, heading_deg: float) ->
     stage.tube(place((0, 0, 1)), place((0, 0, rng.uniform(4, 9))), 0.06, cabin, entity)
 
 
-def _start(stage: Stage, at: Point, heading_deg: float, speed: float) -> None:
-    a = math.radians(heading_deg)
-    stage.move(at, (-speed * math.sin(a), speed * math.cos(a), 0.0))
-    stage.movers[-1][0].rotation_euler = (0.0, 0.0, a)
-
-
 def _paint(rng: random.Random) -> Colour:
     if rng.random() < 0.6:
         grey = rng.choice((0.02, 0.08, 0.3, 0.55, 0.75))
@@ -209,6 +113,24 @@ def _paint(rng: random.Random) -> Colour:
             (u(0.4, 0.7), u(0.25, 0.4), 0.03),
         )
     )
+
+
+def _draw_outline(rng: random.Random, half: float, *, van: bool) -> list[tuple[float, float]]:
+    """Return the side of a car, (y, z) from the nose (y > 0) round the roof to the tail."""
+    u = rng.uniform
+    low, belt, top = 0.28, 0.95 if van else u(0.82, 0.95), 2.1 if van else u(1.38, 1.6)
+    hood = -half * u(0.30, 0.42) if not van else -half * 0.62
+    return [
+        (half, low),
+        (half, belt * 0.72),
+        (half * 0.93, belt * 0.9),
+        (-hood, belt),
+        (-hood - 0.75, top),
+        (-half * 0.98, top) if van or rng.random() < 0.4 else (-half * 0.55, top),
+        (-half * 0.96, belt),
+        (-half, belt * 0.85),
+        (-half, low),
+    ]
 
 
 def _extrude(
@@ -265,8 +187,10 @@ def _lamps(
     half: float,
     z: float,
     *,
+    watts: float,
     braking: bool,
 ) -> None:
+    """Add head and rear lamps at height z; of parked cars none is lit."""
     parked = stage.entities[entity - 1].facts.get("parked", False)
     off = stage.material((0.6, 0.6, 0.6), 0.15) if parked else wardrobe.head
     stage.boxes([(x, half + 0.01, z, 0.34, 0.06, 0.16) for x in (-w * 0.7, w * 0.7)], off, entity)
@@ -278,32 +202,5 @@ def _lamps(
         rear = stage.material((0.3, 0.02, 0.02), 0.3)
     spots = [(x, -half - 0.02, z + 0.16, 0.28, 0.06, 0.2) for x in (-w * 0.75, w * 0.75)]
     stage.boxes(spots, rear, number)
-
-
-def _figure(
-    stage: Stage, rng: random.Random, wardrobe: Wardrobe, entity: int, lift: float, *, stride: float
-) -> None:
-    coat, legs, skin = (rng.choice(c) for c in (wardrobe.cloth, wardrobe.cloth, wardrobe.skin))
-    s = rng.uniform(0.92, 1.06)
-    for x in (-0.1, 0.1):
-        foot = (x, stride * (1 if x > 0 else -1), lift)
-        stage.tube(foot, (x * 0.9, 0, lift + 0.85 * s), 0.075, legs, entity, end_radius=0.1)
-        shoulder = (x * 2.2, 0, lift + 1.4 * s)
-        hand = (x * 2.6, -stride * (1 if x > 0 else -1), lift + 0.85 * s)
-        stage.tube(shoulder, hand, 0.06, coat, entity, end_radius=0.045)
-    stage.tube((0, 0, lift + 0.82 * s), (0, 0, lift + 1.46 * s), 0.16, coat, entity, end_radius=0.2)
-    stage.ball((0, 0, lift + 1.63 * s), (0.1, 0.12, 0.14), skin, entity)
-
-
-def _ring(stage: Stage, at: Point, radius: float, material: Any, entity: int) -> None:
-    n = 14
-    points = [
-        (
-            at[0],
-            at[1] + radius * math.cos(2 * math.pi * k / n),
-            at[2] + radius * math.sin(2 * math.pi * k / n),
-        )
-        for k in range(n)
-    ]
-    for k in range(n):
-        stage.tube(points[k], points[(k + 1) % n], 0.022, material, entity)
+    if not parked:
+        stage.spot((0, half + 0.1, z), (1.0, 0.94, 0.85), watts, pitch_deg=85, opening_deg=55)

@@ -81,7 +81,7 @@ def _add_own_headlights(stage: Stage) -> None:
     """Light the road from the car that carries the camera; itself it is not seen."""
     camera = stage.plan.camera
     x, y, _ = camera.position
-    stage.move((x, y + 1.4, 0.0), (0.0, camera.speed, 0.0))
+    stage.move((x, y + 1.4, 0.0), 0.0, camera.speed)
     watts = stage.plan.dice("own headlights").uniform(500, 1100)
     for side in (-0.6, 0.6):
         stage.spot((side, 0.0, 0.65), (1.0, 0.94, 0.85), watts, pitch_deg=86, opening_deg=75)
