@@ -131,15 +131,17 @@ def find_display_problem(
         environment: Where DISPLAY and WAYLAND_DISPLAY are looked up.
         build: OpenCV's build information; by default that of the OpenCV in use.
     """
-    gui = _gui_of(cv2.getBuildInformation() if build is None else build)
-    if gui == "NONE":
-        return (
+    is_linux = sys.platform.startswith("linux")  # elsewhere whoever is logged in has a display
+    absent = _unreachable_display(environment) if is_linux else None
+    if _gui_of(cv2.getBuildInformation() if build is None else build) == "NONE":
+        headless = (
             "this OpenCV was built without windows (opencv-python-headless); "
             "for a window, pip install 'dayshift[desktop]' in place of the headless one"
         )
-    if not sys.platform.startswith("linux"):
+        return f"{absent}, and {headless}" if absent else headless
+    if not is_linux:
         return None
-    return _unreachable_display(environment) or _probe_problem(environment)
+    return absent or _probe_problem(environment)
 
 
 def _gui_of(build: str) -> str:

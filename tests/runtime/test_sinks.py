@@ -424,6 +424,14 @@ def test_a_display_that_is_not_there_is_said(environment: dict[str, str], expect
 
 
 @linux
+def test_a_headless_opencv_without_a_display_lacks_both() -> None:
+    problem = find_display_problem({}, build="  GUI:                  NONE\n")
+    assert problem is not None
+    assert problem.startswith("there is no display (DISPLAY and WAYLAND_DISPLAY are not set), and ")
+    assert "opencv-python-headless" in problem
+
+
+@linux
 def test_a_display_that_answers_and_refuses_is_found_out_in_another_process() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
