@@ -76,7 +76,7 @@ def check_display(host: Host) -> Check:
     fix = "dayshift run SOURCE http://:8080 shows it in a browser"
     if "(opencv-python-headless)" in problem:
         swap = "uninstall -y opencv-python-headless"
-        fix += f"; for a window, on a display: {host.pip(swap)} && {host.pip('install opencv-python')}"
+        fix += f"; with a display: {host.pip(swap)} && {host.pip('install opencv-python')}"
     return Check("display", False, problem, fix)
 
 
