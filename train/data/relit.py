@@ -9,7 +9,7 @@ windows and the look of a camera by night, others must teach.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from dayshift.runtime.image import Pixels
 
 Floats = npt.NDArray[np.float32]
+# What lamps in a picture add to its night, (H, W, 3) linear BGR.
+FindLights = Callable[[Pixels], Floats]
 
 DIM_LAMPS = 0.3
 
@@ -32,6 +34,7 @@ _NIGHT_SKY = np.array([0.0105, 0.0068, 0.0052], np.float32)
 _SKY_GLOW = np.array([0.015, 0.014, 0.014], np.float32)
 _DUSK_SKY_TOP = np.array([0.20, 0.105, 0.065], np.float32)
 _DUSK_SKY_LOW = np.array([0.23, 0.20, 0.27], np.float32)
+_AT_DUSK = 0.6  # of the lights: the eye is less open
 _DUSK_TINT = np.array([0.20, 0.145, 0.125], np.float32)
 
 
@@ -49,15 +52,17 @@ class RelitPhoto:
     dim: Pixels
 
 
-def relight_all(days: Sequence[Pixels]) -> list[RelitPhoto]:
-    """Relight photos, on all cores."""
+def relight_all(days: Sequence[Pixels], find_lights: FindLights | None = None) -> list[RelitPhoto]:
+    """Relight photos, on all cores; what finds the lights is called for one at a time."""
+    lights = [find_lights(day) if find_lights else None for day in days]
     with ThreadPoolExecutor() as threads:
-        return list(threads.map(relight_photo, days))
+        return list(threads.map(relight_photo, days, lights))
 
 
-def relight_photo(day: Pixels) -> RelitPhoto:
-    """Relight a photo."""
+def relight_photo(day: Pixels, lights: Floats | None = None) -> RelitPhoto:
+    """Relight a photo; `lights` burn by night and, less visible, at dusk."""
     height = len(day)
+    lights = np.zeros_like(day, np.float32) if lights is None else lights
     sky = sky_matte(day)
     horizon = _horizon(sky)
     linear = (day.astype(np.float32) / 255) ** np.float32(_GAMMA)
@@ -73,12 +78,13 @@ def relight_photo(day: Pixels) -> RelitPhoto:
             _by_lamplight(surface) * (_AMBIENT + lamps * (0.22 * share)),
             _NIGHT_SKY + _SKY_GLOW * glow * share,
             sky,
+            lights * share,
         )
         for share in (1.0, DIM_LAMPS)
     )
     detail = np.clip(linear.mean(axis=2, keepdims=True) / 0.5, 0.5, 1.25) ** np.float32(0.5)
     dusk_sky = (_DUSK_SKY_TOP * (1 - glow) + _DUSK_SKY_LOW * glow) * detail
-    dusk = _join(linear * _DUSK_TINT + surface * lamps * 0.10, dusk_sky, sky)
+    dusk = _join(linear * _DUSK_TINT + surface * lamps * 0.10, dusk_sky, sky, lights * _AT_DUSK)
     return RelitPhoto(day, dusk, night, dim)
 
 
@@ -180,6 +186,8 @@ def _to_the_rim(day: Pixels, rough: Floats, reach: int) -> Floats:
     return np.asarray(np.maximum(cv2.GaussianBlur(alike, (0, 0), 0.7), sure), np.float32)
 
 
-def _join(ground: Floats, sky_colour: Floats, sky: Floats) -> Pixels:
-    joined = ground * (1 - sky[..., None]) + sky_colour * sky[..., None]
-    return np.rint(np.clip(joined, 0, 1) ** (1 / _GAMMA) * 255).astype(np.uint8)
+def _join(ground: Floats, sky_colour: Floats, sky: Floats, lights: Floats) -> Pixels:
+    share = sky[..., None]
+    joined = ground * (1 - share) + sky_colour * share + lights
+    bounded = np.asarray(np.clip(joined, 0, 1), np.float32)
+    return np.rint(bounded ** (1 / _GAMMA) * 255).astype(np.uint8)
