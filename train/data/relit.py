@@ -189,5 +189,5 @@ def _to_the_rim(day: Pixels, rough: Floats, reach: int) -> Floats:
 def _join(ground: Floats, sky_colour: Floats, sky: Floats, lights: Floats) -> Pixels:
     share = sky[..., None]
     joined = ground * (1 - share) + sky_colour * share + lights
-    bounded = np.asarray(np.clip(joined, 0, 1), np.float32)
-    return np.rint(bounded ** (1 / _GAMMA) * 255).astype(np.uint8)
+    developed = np.rint(np.clip(joined, 0, 1) ** np.float32(1 / _GAMMA) * 255)
+    return np.asarray(developed, np.uint8)
