@@ -20,7 +20,8 @@ from dayshift.runtime.backends import BackendName, open_backend
 from dayshift.runtime.graph_inputs import full_shapes, graph_inputs
 from dayshift.runtime.image import shrink
 from dayshift.runtime.model import Memory, Model, load
-from dayshift.runtime.spec import load_spec, next_state, read_graph
+from dayshift.runtime.model_files import load_spec, read_graph
+from dayshift.runtime.spec import next_state
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.presets import describe_network
@@ -187,3 +188,22 @@ def test_the_ends_of_a_range_of_sizes_hold_the_states_of_all_between(folder: Pat
         for name in STATES:
             assert np.all(np.array(ends[0][name]) <= shapes[name])
             assert np.all(shapes[name] <= np.array(ends[1][name]))
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_state_that_changes_in_its_place_is_read_anew(folder: Path, backend: BackendName) -> None:
+    form = load_spec(folder).form("maps")
+    frame = shrink(clip()[0], 2)
+    shapes = {name: array.shape for name, array in graph_inputs(form, frame).items()}
+    graph = open_backend(backend, read_graph(folder, form.files["fp32"]), shapes, "fp32")
+    cold = {name: array.copy() for name, array in graph.infer(graph_inputs(form, frame)).items()}
+    kept = {name: np.zeros_like(cold[next_state(name)]) for name in STATES}
+    for content in (0.0, 1.5):
+        for array in kept.values():
+            array[:] = content
+        in_place = graph.infer(graph_inputs(form, frame, states=kept))["light"].copy()
+        anew = {name: array.copy() for name, array in kept.items()}
+        assert np.array_equal(
+            in_place, graph.infer(graph_inputs(form, frame, states=anew))["light"]
+        )
+        assert np.array_equal(in_place, cold["light"]) == (content == 0)
