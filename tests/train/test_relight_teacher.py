@@ -50,10 +50,13 @@ def teacher_path(tmp_path: Path) -> str:
     )
 
 
+@pytest.mark.parametrize("short_side", [240, 160])
 def test_the_student_draws_near_to_the_teachers_maps(
-    tiny_recipe: Recipe, data_root: Path, teacher_path: str
+    tiny_recipe: Recipe, data_root: Path, teacher_path: str, short_side: int
 ) -> None:
     given = tiny_recipe.model_dump()
+    given["relight"]["network"]["short_side"] = short_side  # the teacher's is 240
+    given["data"]["shrink"] *= 240 / short_side
     section = {**given["relight"], "teacher": teacher_path, "generator_lr": 5e-3}
     section |= {"steps": 60, "supervised_steps": 60}
     section["weights"] |= _ONLY_TEACHER

@@ -192,13 +192,20 @@ class Relight:
         return torch.stack([losses.lattice(losses.root(m.float()), fold) for m in maps]).sum()
 
     def _ignorance(self, batch: Batch, maps: tuple[Tensor, Tensor]) -> Tensor:
-        """Return how far the maps are from the teacher's."""
+        """Return how far the maps are from the teacher's, who sees the frame at its own size."""
         assert self._teacher is not None
         teacher = self._teacher.to(batch["small"].device)
+        small_size = batch["small"].shape[-2:]
+        finer = teacher.config.short_side / self.generator.config.short_side
+        sides = [round(side * finer) for side in small_size]
+        seen = functional.interpolate(batch["frame"], sides, mode="area")
         with torch.no_grad():
-            taught = teacher.maps(batch["small"], batch["strength"], batch["lamps"])
+            taught = teacher.maps(seen, batch["strength"], batch["lamps"])
         differences = [
-            functional.l1_loss(losses.root(mine.float()), losses.root(theirs.float()))
+            functional.l1_loss(
+                losses.root(mine.float()),
+                losses.root(functional.interpolate(theirs.float(), small_size, mode="area")),
+            )
             for mine, theirs in zip(maps, taught, strict=True)
         ]
         return torch.stack(differences).sum()
