@@ -20,7 +20,8 @@ from typing import Any, Literal, get_args
 from dayshift.runtime.backends import BACKEND_NAMES, PRECISIONS, PROVIDERS
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.errors import ModelError, UsageError
-from dayshift.runtime.spec import ModelSpec, load_spec
+from dayshift.runtime.model_files import load_spec
+from dayshift.runtime.spec import ModelSpec
 
 Scenario = Literal["engine", "single-stream", "offline", "camera", "file"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)

@@ -13,7 +13,7 @@ from dayshift.benchmarks.roofline import Work, count_work, limit_ms
 from dayshift.benchmarks.rows import Row
 from dayshift.benchmarks.statistics import median_interval, ratio_interval
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.spec import read_graph
+from dayshift.runtime.model_files import read_graph
 
 # The baseline of ratios, and of images.
 REFERENCE = ("pytorch", "fp32")

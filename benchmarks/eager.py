@@ -22,7 +22,8 @@ from dayshift.runtime.backends import Shapes
 from dayshift.runtime.backends.base import Array
 from dayshift.runtime.errors import BackendError, ModelError
 from dayshift.runtime.image import padded_size, shrink_factor
-from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
+from dayshift.runtime.model_files import read_graph
+from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.presets import build_network
 

@@ -26,10 +26,10 @@ from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.model import load
+from dayshift.runtime.model_files import describe_file, load_spec, read_graph
 from dayshift.runtime.provenance.verification import verify_file
 from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sources.images import ImageSource
-from dayshift.runtime.spec import describe_file, load_spec, read_graph
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.uri import parse_uri
 from dayshift.runtime.web.access import Limits

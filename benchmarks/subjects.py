@@ -17,7 +17,7 @@ from dayshift.runtime.backends.base import Array
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import Model
-from dayshift.runtime.spec import read_graph
+from dayshift.runtime.model_files import read_graph
 
 
 def open_subject(

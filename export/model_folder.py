@@ -29,9 +29,10 @@ from dayshift.export.search import OnTrial
 from dayshift.runtime import spec
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.image import Pixels
+from dayshift.runtime.model_files import SPEC_NAME, describe_file, save_spec
 from dayshift.runtime.whole_folder import whole_folder
 from dayshift.train.checkpoint import Checkpoint
-from dayshift.train.networks.gain_light import GainLight
+from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.spade import SpadeGenerator
 
 
@@ -90,7 +91,7 @@ def export_model(
         SinkError: `out` exists and is not a model folder, or cannot be written to.
         UsageError: The network, or the frames, do not fit what is wanted.
     """
-    if out.exists() and not (out / spec.SPEC_NAME).is_file():
+    if out.exists() and not (out / SPEC_NAME).is_file():
         raise SinkError(
             f"{out} exists and is not a model folder: give a new --out, or remove it first"
         )
@@ -104,13 +105,13 @@ def export_model(
         fitted = fit_frames(frames, sizes_to_compare(forms.full))
         reference = _reference(network, forms.full, wanted)
         _write_preview(part / "preview.jpg", fitted[0], reference(fitted[0]))
-        spec.save_spec(part, model)
+        save_spec(part, model)
         rows = measure_parity(part, model, fitted, reference)
         model = model.model_copy(update={"quality": {"fp32": _quality(rows)}})
         outcomes: list[Outcome] = []
         if calibration:
             model, outcomes = quantize_in(part, model, calibration, wanted.quantize, on_trial)
-        spec.save_spec(part, model)
+        save_spec(part, model)
     return Exported(rows, outcomes, _statement(forms.full))
 
 
@@ -119,45 +120,49 @@ def _write_graphs(
 ) -> spec.Forms:
     deployed = prepare(network, checkpoint.record(wanted.direction))
     if isinstance(network, GainLight):
-        config = network.config
-        core = export_core(deployed)
-        files = {
-            name: {"fp32": _write(graph, folder / f"{prefix}fp32.onnx")}
-            for name, prefix, graph in (
-                ("full", "", gain_light_forms.full_form(core, config)),
-                ("maps", "maps.", gain_light_forms.maps_form(core, config)),
-            )
-        }
-        return spec.Forms.model_validate(
-            {
-                name: {
-                    "files": made,
-                    "short_side": config.short_side,
-                    "controls": GAIN_LIGHT_CONTROLS,
-                    "states": gain_light_forms.states(config.fold),
-                }
-                for name, made in files.items()
-            }
-        )
+        return _write_gain_light(export_core(deployed), network.config, folder)
     size = _fixed_size(network, wanted)
-    core = export_core(deployed, size)
-    multiple = multiple_of(network)
-    if not isinstance(network, SpadeGenerator):
-        file = _write(image_forms.frame_form(core), folder / "fp32.onnx", size)
-        return spec.Forms(full=spec.FullForm(files={"fp32": file}, multiple=multiple, size=size))
-    planes = input_planes(network)
-    labels = planes - int(wanted.edges)
-    if wanted.segmenter is not None:
-        segmenter = read_segmenter(wanted.segmenter, labels)
-        graph = image_forms.segmented_form(core, planes, segmenter, edges=wanted.edges)
-        file = _write(graph, folder / "fp32.onnx", size)
-        return spec.Forms(full=spec.FullForm(files={"fp32": file}, multiple=multiple, size=size))
-    graph = image_forms.labels_form(core, planes, edges=wanted.edges)
-    file = _write(graph, folder / "fp32.onnx", size)
+    graph, label_count = _image_form(export_core(deployed, size), network, wanted)
     full = spec.FullForm(
-        files={"fp32": file}, multiple=multiple, size=size, input="labels", label_count=labels
+        files={"fp32": _write(graph, folder / "fp32.onnx", size)},
+        multiple=multiple_of(network),
+        size=size,
+        input="frame" if label_count is None else "labels",
+        label_count=label_count,
     )
     return spec.Forms(full=full)
+
+
+def _write_gain_light(core: onnx.ModelProto, config: GainLightConfig, folder: Path) -> spec.Forms:
+    graphs = {
+        "full": (gain_light_forms.full_form(core, config), "fp32.onnx"),
+        "maps": (gain_light_forms.maps_form(core, config), "maps.fp32.onnx"),
+    }
+    return spec.Forms.model_validate(
+        {
+            name: {
+                "files": {"fp32": _write(graph, folder / file)},
+                "short_side": config.short_side,
+                "controls": GAIN_LIGHT_CONTROLS,
+                "states": gain_light_forms.states(config.fold),
+            }
+            for name, (graph, file) in graphs.items()
+        }
+    )
+
+
+def _image_form(
+    core: onnx.ModelProto, network: nn.Module, wanted: Wanted
+) -> tuple[onnx.ModelProto, int | None]:
+    """Return the graph of a network that paints, and how many labels it reads where it does."""
+    if not isinstance(network, SpadeGenerator):
+        return image_forms.frame_form(core), None
+    planes = input_planes(network)
+    labels = planes - int(wanted.edges)
+    if wanted.segmenter is None:
+        return image_forms.labels_form(core, planes, edges=wanted.edges), labels
+    segmenter = read_segmenter(wanted.segmenter, labels)
+    return image_forms.segmented_form(core, planes, segmenter, edges=wanted.edges), None
 
 
 def _fixed_size(network: nn.Module, wanted: Wanted) -> tuple[int, int] | None:
@@ -207,7 +212,7 @@ def _write(
             if len(dims) > 2:
                 dims[1].dim_value, dims[2].dim_value = size
     onnx.save(graph, path)
-    return spec.describe_file(path)
+    return describe_file(path)
 
 
 def _describe(

@@ -31,6 +31,7 @@ from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import OnTrial, choose, search
 from dayshift.runtime.errors import ModelError
 from dayshift.runtime.image import Pixels
+from dayshift.runtime.model_files import describe_file, load_spec, read_graph, save_spec
 from dayshift.runtime.spec import (
     FilePrecision,
     Forms,
@@ -39,10 +40,6 @@ from dayshift.runtime.spec import (
     MapsForm,
     ModelSpec,
     Quality,
-    describe_file,
-    load_spec,
-    read_graph,
-    save_spec,
 )
 from dayshift.runtime.whole_folder import whole_folder
 

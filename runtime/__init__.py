@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from dayshift.runtime.bundled import bundled_clip, bundled_models
     from dayshift.runtime.frame import Frame
     from dayshift.runtime.model import Model, load
+    from dayshift.runtime.model_files import load_spec
     from dayshift.runtime.plan import Translation
     from dayshift.runtime.sinks import open_sink
     from dayshift.runtime.sources import open_source
-    from dayshift.runtime.spec import ModelSpec, load_spec
+    from dayshift.runtime.spec import ModelSpec
     from dayshift.runtime.streaming.pipeline import run_pipeline
     from dayshift.runtime.streaming.report import Report
 
@@ -42,7 +43,7 @@ _MODULE_OF = {
     "bundled_clip": "bundled",
     "bundled_models": "bundled",
     "load": "model",
-    "load_spec": "spec",
+    "load_spec": "model_files",
     "open_backend": "backends",
     "open_sink": "sinks",
     "open_source": "sources",

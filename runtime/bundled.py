@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from dayshift.runtime.errors import ModelError
-from dayshift.runtime.spec import SPEC_NAME
+from dayshift.runtime.model_files import SPEC_NAME
 from dayshift.runtime.updates.versions import model_in_use
 
 _PACKAGE = "dayshift.models"

@@ -25,8 +25,9 @@ from dayshift.runtime.choice import Setup
 from dayshift.runtime.errors import BackendError, DayshiftError
 from dayshift.runtime.graph_inputs import full_shapes
 from dayshift.runtime.memory import no_more_than_free
+from dayshift.runtime.model_files import read_graph
 from dayshift.runtime.plan import FullPlan, Lanes, MapsPlan, Plan
-from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec, read_graph
+from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec
 
 _KEPT_SIZES = 4
 

@@ -25,8 +25,9 @@ from dayshift.runtime.errors import (
     UsageError,
 )
 from dayshift.runtime.image import Pixels, check_labels, check_pixels
+from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.plan import Translation
-from dayshift.runtime.spec import ControlName, FormName, ModelSpec, load_spec
+from dayshift.runtime.spec import ControlName, FormName, ModelSpec
 from dayshift.runtime.stream_memory import Memory
 
 __all__ = ["Building", "Memory", "Model", "Translation", "load"]

@@ -1,14 +1,12 @@
-"""The model folder: `model.json` and the graph files that it names.
+"""What `model.json` says of a model, its forms and its graph files.
 
 A *form* is one way of cutting a model into a graph: `full` takes a frame and returns the image,
 `maps` takes the shrunk frame and returns two small maps that the runtime enlarges and applies. A
-form has one ONNX file per precision. Everything here is data; nothing is opened by an engine.
+form has one ONNX file per precision. Everything here is data; `model_files` reads it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -17,16 +15,12 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from dayshift.runtime.errors import ModelError
-from dayshift.runtime.plain_files import read_plain
 
 FORMAT_VERSION = 1
-SPEC_NAME = "model.json"
-_MOST_SPEC_BYTES = 1 << 20
 _MOST_GRAPH_BYTES = (1 << 31) - 1  # what Protocol Buffers can hold
 _MOST_PIXELS = 1 << 26  # of a graph of one size: twice 8K video
 
@@ -58,7 +52,7 @@ class GraphFile(_Part):
 
 
 class State(_Part):
-    """A recurrent state of a graph: float32 (1, channels, h, w), one value for each block.
+    """A recurrent state of a graph: float32 (1, h, w, channels), one place for each block.
 
     A block is `block` pixels high and wide, of the small frame where the form shrinks. The graph
     reads the state under its name, and returns the next frame's under `next_state`. Zeros are the
@@ -70,7 +64,7 @@ class State(_Part):
 
     def shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the shape for a small frame."""
-        return 1, self.channels, -(-height // self.block), -(-width // self.block)
+        return 1, -(-height // self.block), -(-width // self.block), self.channels
 
 
 class _Form(_Part):
@@ -271,72 +265,3 @@ class ModelSpec(_Part):
 def next_state(name: str) -> str:
     """Return the output of a graph that is a state's input with the next frame."""
     return f"{name}_next"
-
-
-def load_spec(folder: Path) -> ModelSpec:
-    """Read and validate `folder/model.json`.
-
-    Raises:
-        ModelError: The folder or the file is missing, is not JSON, or a field is wrong.
-    """
-    path = folder / SPEC_NAME
-    try:
-        text = read_plain(path, _MOST_SPEC_BYTES)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read {path} ({error.strerror}): expected a model folder with a {SPEC_NAME}"
-        ) from error
-    try:
-        return ModelSpec.model_validate_json(text)
-    except ValidationError as error:
-        raise ModelError(f"{path}: {_first_complaint(error)}") from error
-
-
-def save_spec(folder: Path, spec: ModelSpec) -> Path:
-    """Write `spec` to `folder/model.json` in one step, so that no reader sees half of it."""
-    path = folder / SPEC_NAME
-    part = folder / f".{SPEC_NAME}.part"
-    part.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return part.replace(path)
-
-
-def describe_file(path: Path) -> GraphFile:
-    """Return the entry for a graph file as it is now: name, hash and size."""
-    content = path.read_bytes()
-    return GraphFile(path=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-
-
-def read_graph(folder: Path, file: GraphFile) -> bytes:
-    """Read a graph file and check it against its entry.
-
-    The caller hands these very bytes to an engine: what was checked is what runs.
-
-    Raises:
-        ModelError: The file is missing, or its size or hash is not what `model.json` says.
-    """
-    path = folder / file.path
-    remedy = "re-download or re-export the model folder"
-    try:
-        content = read_plain(path, file.bytes)
-    except OSError as error:
-        raise ModelError(f"cannot read {path} ({error.strerror}): {remedy}") from error
-    if len(content) != file.bytes:
-        raise ModelError(f"{path} has {len(content)} bytes, expected {file.bytes}: {remedy}")
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != file.sha256:
-        raise ModelError(f"{path} has sha256 {digest}, expected {file.sha256}: {remedy}")
-    return content
-
-
-def _first_complaint(error: ValidationError) -> str:
-    """Put the first of pydantic's complaints in one line: field, reason, what was got."""
-    complaints = error.errors(include_url=False)
-    first = complaints[0]
-    # A key is whatever the file has, line breaks and all.
-    keys = (" ".join(str(key).split())[:80] for key in first["loc"])
-    field = ".".join(keys) or "the file"
-    reason = " ".join(first["msg"].split())
-    # A syntax error's input is the whole file; its message has the line and column.
-    shown = "" if first["type"] in ("json_invalid", "missing") else f", got {first['input']!r:.80}"
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{field}: {reason}{shown}{more}"

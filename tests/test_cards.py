@@ -12,7 +12,8 @@ import pytest
 
 from dayshift.card import model_card, model_page
 from dayshift.runtime.bundled import bundled_clip, bundled_models, model_folder
-from dayshift.runtime.spec import Card, FullForm, ModelSpec, load_spec
+from dayshift.runtime.model_files import load_spec
+from dayshift.runtime.spec import Card, FullForm, ModelSpec
 
 Dayshift = Callable[..., Any]
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto
 
 from dayshift.runtime.bundled import bundled_models, model_folder
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 

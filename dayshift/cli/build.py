@@ -147,7 +147,7 @@ def _show_commands(model: str, precision: str, size: tuple[int, int], building: 
     from dayshift.runtime.choice import set_up
     from dayshift.runtime.engines import options_for
     from dayshift.runtime.graph_inputs import full_shapes
-    from dayshift.runtime.spec import load_spec
+    from dayshift.runtime.model_files import load_spec
 
     folder = model_folder(model)
     spec = load_spec(folder)

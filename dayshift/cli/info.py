@@ -32,7 +32,7 @@ def info(
     from dayshift.cli.output import emit
     from dayshift.runtime.bundled import model_folder
     from dayshift.runtime.errors import UsageError
-    from dayshift.runtime.spec import load_spec, read_graph
+    from dayshift.runtime.model_files import load_spec, read_graph
 
     if bench is not None and not card:
         raise UsageError("--bench is for --card: give both")

@@ -18,7 +18,8 @@ def models(
     """List the bundled models."""
     from dayshift.cli.output import STDOUT, print_table, write_json
     from dayshift.runtime.bundled import bundled_models, model_folder
-    from dayshift.runtime.spec import ModelSpec, load_spec
+    from dayshift.runtime.model_files import load_spec
+    from dayshift.runtime.spec import ModelSpec
 
     specs: dict[str, ModelSpec] = {name: load_spec(model_folder(name)) for name in bundled_models()}
     if card:

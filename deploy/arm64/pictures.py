@@ -23,8 +23,8 @@ from dayshift.runtime.bundled import bundled_clip, model_folder
 from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import load
+from dayshift.runtime.model_files import SPEC_NAME, load_spec
 from dayshift.runtime.sources import open_source
-from dayshift.runtime.spec import SPEC_NAME, load_spec
 
 MODEL = "day2night"
 BACKENDS = ("onnxruntime", "openvino")

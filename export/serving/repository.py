@@ -15,8 +15,9 @@ from dayshift.runtime.choice import Setup, set_up
 from dayshift.runtime.errors import ModelError
 from dayshift.runtime.graph_inputs import full_shapes
 from dayshift.runtime.image import padded_size, shrink_factor
+from dayshift.runtime.model_files import load_spec, read_graph
 from dayshift.runtime.sinks.base import write_file
-from dayshift.runtime.spec import FullForm, MapsForm, load_spec, read_graph
+from dayshift.runtime.spec import FullForm, MapsForm
 from dayshift.runtime.whole_folder import whole_folder
 
 _GRAPH = "model.onnx"

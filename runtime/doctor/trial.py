@@ -11,7 +11,7 @@ from typing import Any
 
 from dayshift.runtime.bundled import bundled_clip, bundled_models, model_folder
 from dayshift.runtime.frame import Frame
-from dayshift.runtime.spec import load_spec, read_graph
+from dayshift.runtime.model_files import load_spec, read_graph
 
 
 def try_main_job() -> dict[str, Any]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dayshift.runtime.errors import DayshiftError, UpdateError
+from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.plain_files import read_plain
-from dayshift.runtime.spec import GraphFile, load_spec
+from dayshift.runtime.spec import GraphFile
 from dayshift.runtime.updates.manifest import (
     MANIFEST_NAME,
     MOST_MANIFEST_BYTES,

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dayshift.runtime.model_files import SPEC_NAME, describe_file, load_spec, read_graph
 from dayshift.runtime.sinks.base import write_file
 from dayshift.runtime.sinks.images import encode_image
-from dayshift.runtime.spec import SPEC_NAME, ModelSpec, describe_file, load_spec, read_graph
+from dayshift.runtime.spec import ModelSpec
 from dayshift.runtime.updates.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, Reference
 from dayshift.runtime.updates.trial import translate_frame
 

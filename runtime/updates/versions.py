@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dayshift.runtime.errors import UpdateError
-from dayshift.runtime.spec import SPEC_NAME
+from dayshift.runtime.model_files import SPEC_NAME
 
 _KEPT = 3  # a stream that runs on an old one may still open files of it
 

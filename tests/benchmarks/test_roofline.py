@@ -12,7 +12,7 @@ from onnx import helper
 
 from dayshift.benchmarks.roofline import count_work, limit_ms
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 
 
 def graph(operator: str, weights: tuple[int, ...], **attributes: Any) -> bytes:

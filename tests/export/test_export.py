@@ -19,7 +19,8 @@ from dayshift.export.model_folder import Wanted, export_model
 from dayshift.export.quantize import Settings
 from dayshift.runtime.errors import GateError, SinkError
 from dayshift.runtime.model import load
-from dayshift.runtime.spec import Card, load_spec
+from dayshift.runtime.model_files import load_spec
+from dayshift.runtime.spec import Card
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.presets import describe_network

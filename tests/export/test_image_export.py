@@ -24,7 +24,8 @@ from dayshift.export.runner import Runner
 from dayshift.runtime.backends import BackendName
 from dayshift.runtime.errors import ModelError, UsageError
 from dayshift.runtime.model import load
-from dayshift.runtime.spec import FullForm, load_spec
+from dayshift.runtime.model_files import load_spec
+from dayshift.runtime.spec import FullForm
 from dayshift.train.authors.convert import Wish, import_checkpoint
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord
 from dayshift.train.networks.presets import build_network

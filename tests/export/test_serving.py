@@ -18,7 +18,7 @@ from dayshift.export.serving.repository import write_ovms, write_triton
 from dayshift.export.serving.tensors import signature_of
 from dayshift.export.serving.triton_config import Serving, triton_config
 from dayshift.runtime.errors import ModelError
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 
 # The part of OpenVINO Model Server's own schema (src/schema.cpp, MODELS_CONFIG_SCHEMA) that is for
 # models: names, types, and that there is nothing else.

@@ -18,7 +18,7 @@ from onnx import TensorProto as T
 from onnx import helper
 
 from dayshift.runtime.backends import BACKEND_NAMES
-from dayshift.runtime.spec import describe_file
+from dayshift.runtime.model_files import describe_file
 
 FAKES = Path(__file__).parents[1] / "fakes"
 SHORT_SIDE = 32

@@ -8,7 +8,7 @@ import pytest
 
 from dayshift.runtime import bundled
 from dayshift.runtime.errors import ModelError
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from dayshift.runtime.backends import check_backend, open_backend
 from dayshift.runtime.backends.server_address import parse_server
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import load
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.live_model import LiveModel
 from dayshift.runtime.streaming.loading import Choice

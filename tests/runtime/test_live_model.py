@@ -15,9 +15,10 @@ from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.effect import Effect
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import Model, load
+from dayshift.runtime.model_files import load_spec, save_spec
 from dayshift.runtime.sinks.keys import turn
 from dayshift.runtime.spec import Control as Limits
-from dayshift.runtime.spec import Controls, load_spec, save_spec
+from dayshift.runtime.spec import Controls
 from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.control import Control, Settings

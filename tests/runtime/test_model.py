@@ -16,8 +16,8 @@ from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.engines import Engines
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import load
+from dayshift.runtime.model_files import describe_file
 from dayshift.runtime.quality import psnr
-from dayshift.runtime.spec import describe_file
 
 Pixels = npt.NDArray[np.uint8]
 Street = Callable[[int, int], Pixels]

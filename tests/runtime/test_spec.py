@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dayshift.runtime.errors import ModelError
-from dayshift.runtime.spec import ModelSpec, describe_file, load_spec, read_graph, save_spec
+from dayshift.runtime.model_files import describe_file, load_spec, read_graph, save_spec
+from dayshift.runtime.spec import ModelSpec
 
 EditSpec = Callable[[Callable[[dict[str, Any]], object]], None]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from dayshift.runtime.spec import describe_file
+from dayshift.runtime.model_files import describe_file
 
 
 @pytest.fixture

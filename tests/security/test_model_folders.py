@@ -19,7 +19,7 @@ from dayshift.runtime.errors import ModelError
 from dayshift.runtime.graph_check import check_graph
 from dayshift.runtime.memory import no_more_than_free
 from dayshift.runtime.model import load
-from dayshift.runtime.spec import load_spec, read_graph
+from dayshift.runtime.model_files import load_spec, read_graph
 
 EditGraphs = Callable[[Callable[[onnx.ModelProto], object]], Path]
 BACKENDS = ("openvino", "onnxruntime")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.updates.install import check, go_back, install
 from dayshift.runtime.updates.manifest import Manifest, Reference, read_public_key
 from dayshift.runtime.updates.origin import Origin

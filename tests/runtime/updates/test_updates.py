@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dayshift.runtime.bundled import model_folder
 from dayshift.runtime.errors import GateError, UpdateError, UsageError
-from dayshift.runtime.spec import load_spec
+from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.updates.install import check, go_back, install
 from dayshift.runtime.updates.manifest import Manifest, Reference, read_private_key
 from dayshift.runtime.updates.origin import Origin
@@ -208,7 +208,7 @@ def test_a_model_that_does_not_work_is_not_put_to_use(
 
 
 def _list_anew(folder: Path, key: Ed25519PrivateKey) -> None:
-    from dayshift.runtime.spec import describe_file
+    from dayshift.runtime.model_files import describe_file
     from dayshift.runtime.updates.sign import sign_model
 
     spec = json.loads((folder / "model.json").read_text())
