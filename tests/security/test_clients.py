@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
+import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from dayshift.runtime.frame import Frame
 from dayshift.runtime.streaming.control import Control
-from dayshift.runtime.web import connections
+from dayshift.runtime.web import app, connections
+from dayshift.runtime.web.access import Limits
 from dayshift.runtime.web.desk import Desk
 from dayshift.runtime.web.server import PageServer
 
@@ -99,3 +104,56 @@ def test_one_client_does_not_take_all_connections(page: PageServer) -> None:
     finally:
         for connection in held:
             connection.close()
+
+
+def ask(page: PageServer, path: str, client: str = "127.0.0.1") -> int:
+    """Ask as the client of an address of this machine; return the status."""
+    port = int(page.name.rstrip("/").rpartition(":")[2])
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=10, source_address=(client, 0)
+    )
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_one_client_that_asks_too_often_is_slowed_down() -> None:
+    page = PageServer(Desk(Control()), port=0, limits=Limits(requests=(0.01, 5.0)))
+    try:
+        assert [ask(page, "/api/status") for _ in range(7)] == [200] * 5 + [429] * 2
+        assert ask(page, "/api/status", client="127.0.0.2") == 200
+    finally:
+        page.close()
+
+
+def watch(page: PageServer) -> tuple[socket.socket, bytes]:
+    """Begin an endless stream; return its first words."""
+    connection = connect(page)
+    connection.sendall(b"GET /live.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return connection, connection.recv(12)
+
+
+def test_endless_streams_are_few(page: PageServer) -> None:
+    held = [watch(page) for _ in range(9)]
+    for connection, _ in held:
+        connection.close()
+    assert [first for _, first in held] == [b"HTTP/1.1 200"] * 8 + [b"HTTP/1.1 503"]
+
+
+def test_a_viewer_that_reads_nothing_is_cut(
+    page: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_STALLED_S", 0.3)
+    noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    connection, first = watch(page)
+    assert first == b"HTTP/1.1 200"
+    with connection:
+        for index in range(40):  # more than all buffers between hold
+            page.board.publish(noise, Frame(noise, index, 0.0, 0.0, None))
+            time.sleep(0.05)
+        received = 0
+        while chunk := connection.recv(1 << 20):
+            received += len(chunk)
+        assert received < 20 << 20

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import shutil
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dayshift.runtime.errors import SourceError
-from dayshift.runtime.sources import decoded, open_source, video
+from dayshift.runtime.sources import decoded, network, open_source, video
 
 # Peak memory in MiB, after all that was imported.
 # Not getrusage: what it tells of a new process includes the one that started it.
@@ -85,20 +89,68 @@ def test_a_decoder_makes_no_larger_frames_than_its_limit(
         open_source(street_video)
 
 
-def test_a_decoder_that_looks_into_a_file_has_the_limit_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """FFmpeg decodes a frame of some formats to find out what is in a file."""
+def _looked_into(path: Path) -> Path:
+    """Write a video of a kind whose frames FFmpeg decodes to find out what is in it."""
     av = pytest.importorskip("av")
-    path = tmp_path / "looked-into.mkv"
     with av.open(str(path), "w") as made:
         stream = made.add_stream("ffv1", rate=25)
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
         for packet in [*stream.encode(av.VideoFrame(64, 64, "yuv420p")), *stream.encode()]:
             made.mux(packet)
+    return path
+
+
+def test_a_decoder_that_looks_into_a_file_has_the_limit_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _looked_into(tmp_path / "looked-into.mkv")
     with video.open_container(path) as container:
         assert container.streams.video[0].codec_context.width == 64
     monkeypatch.setattr(video, "DECODER_LIMITS", {"max_pixels": "1000"})
     with video.open_container(path) as container:
         assert container.streams.video[0].codec_context.width == 0  # it was not looked into
+
+
+class _Camera(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that hang up."""
+
+
+def test_a_camera_has_these_limits_too(
+    street_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(street_video, tmp_path / "street.mp4")
+    _looked_into(tmp_path / "looked-into.mkv")
+    seen: list[int] = []
+    av = pytest.importorskip("av")
+    open_as_ever = av.open
+
+    def open_and_look(*words: object, **options: object) -> object:
+        container = open_as_ever(*words, **options)
+        seen.append(container.streams.video[0].codec_context.width)
+        return container
+
+    monkeypatch.setattr(av, "open", open_and_look)
+    handler = functools.partial(_Camera, directory=str(tmp_path))
+    with _Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            for name in ("street.mp4", "looked-into.mkv"):
+                open_source(f"{address}/{name}").close()
+            monkeypatch.setattr(network, "DECODER_LIMITS", {"max_pixels": "1000"})
+            for name in ("street.mp4", "looked-into.mkv"):
+                with pytest.raises(SourceError, match=r"gives no frame|broke off"):
+                    open_source(f"{address}/{name}")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert seen[1] == 64
+    assert seen[3] == 0  # it was not looked into
