@@ -1,8 +1,7 @@
-"""The engines that a model runs on: one for each frame size, and a better one in the making."""
+"""The engines that a model runs on: one for each frame size."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 from dayshift.runtime.backends import (
     Backend,
     BuildOptions,
-    BuildProgress,
     OnBuildProgress,
     Precision,
     Shapes,
@@ -22,7 +20,7 @@ from dayshift.runtime.backends import (
 )
 from dayshift.runtime.backends.nvidia import nvidia_driver
 from dayshift.runtime.choice import Setup
-from dayshift.runtime.errors import BackendError, DayshiftError
+from dayshift.runtime.errors import BackendError
 from dayshift.runtime.graph_inputs import full_shapes
 from dayshift.runtime.memory import no_more_than_free
 from dayshift.runtime.model_files import read_graph
@@ -55,10 +53,6 @@ class Building:
     on_progress: OnBuildProgress = _say_nothing
     in_background: bool = False
     on_change: Callable[[str], None] = _say_nothing
-
-
-class Cancelled(Exception):
-    """Raised into a build to end it."""
 
 
 class Engines:
@@ -159,53 +153,3 @@ def options_for(form: FullForm | MapsForm, building: Building) -> BuildOptions |
     )
     options = building.options or BuildOptions()
     return dataclasses.replace(options, smallest=smallest, largest=largest)
-
-
-class Upgrade:
-    """Builds engines on a thread of its own and hands them over.
-
-    The process may end meanwhile: the build is ended first, at its next step.
-
-    Args:
-        make: Makes the engines, telling the callback it is given of the build.
-        on_ready: Takes the engines.
-        on_failure: Takes the reason why there are none.
-        on_progress: Told of the build.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[OnBuildProgress], Engines],
-        *,
-        on_ready: Callable[[Engines], None],
-        on_failure: Callable[[DayshiftError], None],
-        on_progress: OnBuildProgress = _say_nothing,
-    ) -> None:
-        self._make = make
-        self._on_ready = on_ready
-        self._on_failure = on_failure
-        self._on_progress = on_progress
-        self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dayshift-build", daemon=True)
-        atexit.register(self.cancel)
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """End the build and wait until it has ended; nothing where it has."""
-        self._cancelled.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._on_ready(self._make(self._tell))
-        except Cancelled:
-            pass
-        except DayshiftError as error:
-            self._on_failure(error)
-        finally:
-            atexit.unregister(self.cancel)
-
-    def _tell(self, progress: BuildProgress) -> None:
-        if self._cancelled.is_set():
-            raise Cancelled
-        self._on_progress(progress)

@@ -23,9 +23,9 @@ def graph_inputs(
 ) -> dict[str, Array]:
     """Return what a form's graph reads for a frame, or label map, of the graph's own size.
 
-    Without `states` the frame is translated by itself.
+    Without `states` the frame is translated by itself: zeros go in.
     """
-    values, before = controls or {}, states or {}
+    values = controls or {}
     if isinstance(form, FullForm) and form.input == "labels":
         inputs: dict[str, Array] = {"labels": pixels[None]}
     else:
@@ -33,9 +33,8 @@ def graph_inputs(
         inputs |= {name: np.array([values.get(name, 1.0)], np.float32) for name in form.controls}
     size = (pixels.shape[0], pixels.shape[1])
     small = _shrunk(size, _shrink_factor(form, size))
-    for name, state in form.states.items():
-        inputs[name] = before[name] if name in before else np.zeros(state.shape(*small), np.float32)
-    return inputs
+    before = states or {n: np.zeros(s.shape(*small), np.float32) for n, s in form.states.items()}
+    return {**inputs, **before}
 
 
 def blank_inputs(form: FullForm | MapsForm, size: tuple[int, int]) -> dict[str, Array]:

@@ -7,21 +7,19 @@ frame size, and the last few sizes are kept.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from pathlib import Path
 
 import numpy as np
 
-from dayshift.runtime.backends import BackendName, OnBuildProgress, Precision
+from dayshift.runtime.backends import BackendName, Precision
 from dayshift.runtime.bundled import model_folder
-from dayshift.runtime.choice import Setup, setups, stand_ins
+from dayshift.runtime.choice import Setup, setups
 from dayshift.runtime.closing import Closing
-from dayshift.runtime.engines import Building, Cancelled, Engines, Upgrade
+from dayshift.runtime.engine_swap import EnginesInUse
+from dayshift.runtime.engines import Building
 from dayshift.runtime.errors import (
     BackendError,
-    DayshiftError,
     MissingDependency,
-    ModelError,
     UsageError,
 )
 from dayshift.runtime.image import Pixels, check_labels, check_pixels
@@ -132,14 +130,13 @@ class Model(Closing):
             self.lamps = lamps
         elif spec.controls.lamps is not None:
             self.lamps = spec.controls.lamps.default
-        self._size = spec.forms.full.size or size
-        self._building = building or Building()
-        self._swapping = threading.Lock()
-        self._is_closed = False
-        self._upgrade: Upgrade | None = None
-        self._failure: DayshiftError | None = None
-        self._engines: Engines
-        self._start(setup)
+        self._engines = EnginesInUse(
+            (folder, spec),
+            setup,
+            size=spec.forms.full.size or size,
+            lanes=self.lanes,
+            building=building or Building(),
+        )
 
     @property
     def name(self) -> str:
@@ -154,47 +151,47 @@ class Model(Closing):
     @property
     def sha256(self) -> str:
         """Hash of the graph file in use."""
-        return self._engines.setup.file.sha256
+        return self._engines.now.setup.file.sha256
 
     @property
     def form(self) -> FormName:
         """Which way of cutting the model into a graph is in use."""
-        return self._engines.setup.form
+        return self._engines.now.setup.form
 
     @property
     def backend_name(self) -> BackendName:
         """The engine in use."""
-        return self._engines.first.name
+        return self._engines.now.first.name
 
     @property
     def backend_version(self) -> str:
         """The engine's own version."""
-        return self._engines.first.version
+        return self._engines.now.first.version
 
     @property
     def device(self) -> str:
         """What the engine runs on."""
-        return self._engines.first.device
+        return self._engines.now.first.device
 
     @property
     def precision_requested(self) -> str:
         """What `load` was asked for, perhaps "auto"."""
-        return self._engines.setup.precision_requested
+        return self._engines.now.setup.precision_requested
 
     @property
     def precision(self) -> Precision:
         """What the engine says it computes in."""
-        return self._engines.precision
+        return self._engines.now.precision
 
     @property
     def artifact(self) -> Path | None:
         """Where the engine in use lies in the private cache; None where none is kept."""
-        return self._engines.first.artifact
+        return self._engines.now.first.artifact
 
     @property
     def selection(self) -> str:
         """One line on what was chosen and why."""
-        return self._engines.description
+        return self._engines.now.description
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -253,8 +250,6 @@ class Model(Closing):
         label_count = self.spec.forms.full.label_count
         pixels = check_pixels(frame) if label_count is None else check_labels(frame, label_count)
         height, width = pixels.shape[:2]
-        if self._failure is not None:
-            raise self._failure
         return self._engines.lanes_of(height, width).translate(pixels, self._values, memory)
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
@@ -265,68 +260,4 @@ class Model(Closing):
 
     def close(self) -> None:
         """Free the engines. Safe to call twice; frames are refused afterwards."""
-        with self._swapping:
-            self._is_closed = True
-        if self._upgrade is not None:
-            self._upgrade.cancel()
         self._engines.close()
-
-    def _start(self, setup: Setup) -> None:
-        """Open the engines of `setup`; where they must be built first, perhaps others meanwhile."""
-        on_progress = self._building.on_progress
-        if setup.backend == "tensorrt" and self._building.in_background:
-            try:
-                self._engines = self._make(setup, _refuse)
-                return
-            except Cancelled:
-                meanwhile = self._stand_in(setup)
-            if meanwhile is not None:
-                self._engines = meanwhile
-                self._upgrade = Upgrade(
-                    lambda tell: self._make(setup, tell),
-                    on_ready=self._swap,
-                    on_failure=lambda error: self._stay(setup, error),
-                    on_progress=on_progress,
-                )
-                return
-        self._engines = self._make(setup, on_progress)
-
-    def _stand_in(self, setup: Setup) -> Engines | None:
-        """Return engines to run on while TensorRT builds, None where no other backend works."""
-        for other in stand_ins(self.spec, setup.precision_requested):
-            try:
-                return self._make(other, self._building.on_progress)
-            except (MissingDependency, BackendError, ModelError):
-                continue
-        return None
-
-    def _make(self, setup: Setup, on_progress: OnBuildProgress) -> Engines:
-        return Engines(
-            (self.folder, self.spec),
-            setup,
-            size=self._size,
-            lanes=self.lanes,
-            building=dataclasses.replace(self._building, on_progress=on_progress),
-        )
-
-    def _swap(self, engines: Engines) -> None:
-        """Run on the new engines from the next frame on.
-
-        The old ones are not closed: frames may be in them still, and the last one frees them.
-        """
-        with self._swapping:
-            if self._is_closed:
-                engines.close()
-                return
-            self._engines = engines
-        self._building.on_change(f"swapped: {engines.description}")
-
-    def _stay(self, setup: Setup, error: DayshiftError) -> None:
-        """Run on as before where that was free to choose; else the next frame is the error."""
-        if setup.is_asked:
-            self._failure = error
-        self._building.on_change(f"tensorrt has no engine: {error}")
-
-
-def _refuse(_: object) -> None:
-    raise Cancelled

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Protocol
@@ -55,6 +55,7 @@ class Plan(Protocol):
         backend: What the graph runs on.
         form: What goes into the graph.
         engine: Stands for the compiled graph; the same in all forks.
+        blank_states: What goes in where there is no frame before.
     """
 
     backend: Backend
@@ -67,6 +68,11 @@ class Plan(Protocol):
     @property
     def engine(self) -> object:
         """Stands for the compiled graph; the same in all forks."""
+        ...
+
+    @property
+    def blank_states(self) -> Mapping[str, Array]:
+        """What goes in where there is no frame before; the same arrays for all photos."""
         ...
 
     def translate(
@@ -91,7 +97,7 @@ class FullPlan:
         self._padded = graph_size(form, size)
         self.form = form
         self.engine = object()
-        self.backend = _open_checked(open_graph, form, self._padded, ("image",))
+        self.backend, self.blank_states = _open_checked(open_graph, form, self._padded, ("image",))
 
     def translate(
         self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
@@ -121,7 +127,7 @@ class MapsPlan:
         small = (self._padded[0] // self._factor, self._padded[1] // self._factor)
         self.form = form
         self.engine = object()
-        self.backend = _open_checked(open_graph, form, small, ("gain", "light"))
+        self.backend, self.blank_states = _open_checked(open_graph, form, small, ("gain", "light"))
         self._size = size
         self._apply = MapApplier(*size, self._factor)
 
@@ -184,8 +190,11 @@ def _open_checked(
     form: FullForm | MapsForm,
     size: tuple[int, int],
     images: tuple[str, ...],
-) -> Backend:
+) -> tuple[Backend, dict[str, Array]]:
     """Open the graph and run it once: engines allocate on their first call.
+
+    Returns the states of no frame before too. They stay the same arrays, as engines read states
+    where they are.
 
     Raises:
         ModelError: An output is missing, or is not of the type and shape that it should have.
@@ -208,7 +217,7 @@ def _open_checked(
             f"the graph gives {found}: expected {' and '.join(images)} as uint8 "
             f"{(1, *size, 3)}{states}"
         )
-    return backend
+    return backend, {name: blank[name] for name in form.states}
 
 
 def _infer(
@@ -216,7 +225,8 @@ def _infer(
 ) -> dict[str, Array]:
     """Run a plan's graph from what the memory recalls; it keeps what the graph returns."""
     states = {} if memory is None else memory.recall(plan.engine, controls)
-    outputs = plan.backend.infer(graph_inputs(plan.form, pixels, controls, states))
+    inputs = graph_inputs(plan.form, pixels, controls, states or plan.blank_states)
+    outputs = plan.backend.infer(inputs)
     if memory is not None:
         memory.keep({name: outputs[next_state(name)] for name in plan.form.states})
     return outputs

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.runtime import choice, model
+from dayshift.runtime import choice, engine_swap
 from dayshift.runtime.backends import BuildProgress
 from dayshift.runtime.errors import BackendError
 from dayshift.runtime.model import Building, Model, load
@@ -167,7 +167,7 @@ def test_closing_ends_the_build(pristine_model: Path, build: Build, gpu: Path) -
 def test_where_nothing_else_works_the_build_is_waited_for(
     pristine_model: Path, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "stand_ins", lambda spec, precision: iter(()))
+    monkeypatch.setattr(engine_swap, "stand_ins", lambda spec, precision: iter(()))
     build.may_go_on.set()
     with start(pristine_model, build) as loaded:
         assert loaded.backend_name == "tensorrt"
