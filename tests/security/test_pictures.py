@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -84,7 +85,14 @@ def test_a_decoder_makes_no_larger_frames_than_its_limit(
     """A stream may change its size on the way, when no header is looked at any more."""
     assert decoded.DECODER_LIMITS["max_pixels"] == str(16384**2)
     open_source(street_video).close()
-    monkeypatch.setattr(video, "DECODER_LIMITS", {"max_pixels": "1000"})
+    open_as_ever = video.open_container
+
+    def open_then_limit(path: Path, file: BinaryIO | None = None) -> Any:
+        container = open_as_ever(path, file)  # whose header promised nothing giant
+        monkeypatch.setattr(video, "DECODER_LIMITS", {"max_pixels": "1000"})
+        return container
+
+    monkeypatch.setattr(video, "open_container", open_then_limit)
     with pytest.raises(SourceError, match=r"cannot read|breaks off|no frame"):
         open_source(street_video)
 
