@@ -9,10 +9,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import deque
 from dataclasses import replace
 
-from dayshift.runtime.backends import BACKEND_NAMES
 from dayshift.runtime.backends.server_address import is_server, parse_server
 from dayshift.runtime.closing import Closing
 from dayshift.runtime.effect import effect_of
@@ -20,6 +18,7 @@ from dayshift.runtime.errors import BackendError, UsageError
 from dayshift.runtime.frame import Pixels
 from dayshift.runtime.stream_memory import Memory
 from dayshift.runtime.streaming.backoff import Backoff
+from dayshift.runtime.streaming.candidates import Candidates
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.events import State
 from dayshift.runtime.streaming.loading import Choice, Load, Loader, OpenModel, hand_on
@@ -27,9 +26,6 @@ from dayshift.runtime.streaming.translator import Translated
 from dayshift.runtime.uri import redact
 
 _MAX_ATTEMPTS = 8
-# An engine that fails so often in so short a time is not taken again while there is another.
-_FAILURES = 3
-_FAILURES_WITHIN_S = 60.0
 
 
 class LiveModel(Closing):
@@ -60,10 +56,10 @@ class LiveModel(Closing):
         self._model = first
         control.tell_model(effect_of(first), first.spec.controls)
         self._size: tuple[int, int] | None = None
-        self._failures: deque[float] = deque(maxlen=_FAILURES)
         self._loader: Loader | None = None
         self._mending = threading.Lock()
         self._server = parse_server(choice.backend) if is_server(choice.backend) else None
+        self._candidates = Candidates(self._server)
         self._look_again_at = 0.0
 
     @property
@@ -174,9 +170,8 @@ class LiveModel(Closing):
 
     def _heal(self, frame: Pixels, memory: Memory | None, error: Exception) -> Translated:
         """Translate the frame after all, with a new engine."""
-        self._failures.append(time.perf_counter())
         self._model.close()
-        candidates = self._candidates()
+        candidates = self._candidates.after_failure(self._choice, self.backend_name)
         # Where there is nothing but a server, it is awaited.
         alone = self._server if candidates == [self._choice] else None
         give_up_at = time.perf_counter() + (0.0 if alone is None else alone.give_up_s)
@@ -204,23 +199,6 @@ class LiveModel(Closing):
             return translated
         raise BackendError(f"no engine works any more: {_line(error)}") from error
 
-    def _candidates(self) -> list[Choice]:
-        """Return what to try: the engine in use, then the others where any is welcome."""
-        if self._server is not None and self._server.fallback == "auto":
-            return [replace(self._choice, backend="auto"), self._choice]
-        if self._choice.backend != "auto":
-            return [self._choice]
-        same = replace(self._choice, backend=self.backend_name)
-        others = [
-            replace(self._choice, backend=name)
-            for name in BACKEND_NAMES
-            if name != self.backend_name
-        ]
-        often = len(self._failures) == _FAILURES
-        if often and self._failures[-1] - self._failures[0] < _FAILURES_WITHIN_S:
-            return [*others, same]
-        return [same, *others]
-
     def _replace(self, choice: Choice, frame: Pixels, memory: Memory | None) -> Translated:
         model = self._load(choice)
         try:
@@ -230,7 +208,7 @@ class LiveModel(Closing):
             model.close()
             raise
         if model.backend_name != self.backend_name:
-            self._failures.clear()
+            self._candidates.forgive()
         self._model = model
         self._look_later()
         return translated
