@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dayshift.runtime.bundled import bundled_models
+from dayshift.runtime.errors import UsageError
 from dayshift.runtime.model import Model
 from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks import Sink, open_sink
 from dayshift.runtime.sinks.recorder import RecorderSink
 from dayshift.runtime.sources import Source
+from dayshift.runtime.sources.images import IMAGE_SUFFIXES
 from dayshift.runtime.streaming.control import Control
-from dayshift.runtime.uri import parse_uri
+from dayshift.runtime.uri import parse_uri, redact
 from dayshift.runtime.web.desk import Desk
 
 _VIEWS = ("display", "http")
+_ADDRESSES = ("gst", "http", "https", "rtmp", "rtp", "rtsp", "rtsps", "srt", "udp")  # no files
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,41 @@ class Stage:
     control: Control
     mark: Mark | None
     recordings: Path
+
+
+def check_outputs(source: str, sinks: Sequence[str]) -> None:
+    """Refuse sinks that would write over what is read, or over one another.
+
+    Raises:
+        UsageError: The message names the sink.
+    """
+    origin, _ = _place_of(source)
+    seen: set[Path] = set()
+    for sink in sinks:
+        place, names_files_alike = _place_of(sink)
+        if place is None:
+            continue
+        over = [origin]
+        if names_files_alike and origin is not None and origin.suffix.lower() in IMAGE_SUFFIXES:
+            over.append(origin.parent)
+        if place in over:
+            raise UsageError(
+                f"{redact(sink)} is where {redact(source)} is read from, and would be written "
+                "over: name another file or folder"
+            )
+        if place in seen:
+            raise UsageError(f"{redact(sink)} is named twice: give each sink a place of its own")
+        seen.add(place)
+
+
+def _place_of(text: str) -> tuple[Path | None, bool]:
+    """Return the file or folder of a source or sink, and whether its images keep their names."""
+    uri = parse_uri(text, opaque=_ADDRESSES)
+    path = Path(uri.rest)
+    if uri.scheme not in ("", "frames", "segments") or not uri.rest or uri.rest.startswith("/dev/"):
+        return None, False
+    is_folder = uri.scheme == "frames" or uri.rest.endswith("/") or path.is_dir()
+    return path.resolve(), is_folder and uri.scheme != "segments"
 
 
 def open_outputs(

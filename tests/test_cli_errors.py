@@ -71,6 +71,61 @@ def test_a_model_folder_with_one_flipped_byte(
     assert not out.exists() or visible_files(out) == []
 
 
+@pytest.mark.parametrize("sink", ["drive.mp4", "./drive.mp4", "link.mp4"])
+def test_a_sink_that_is_the_source(
+    dayshift_command: Dayshift,
+    tiny_model: Path,
+    street_video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sink: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(street_video, "drive.mp4")
+    Path("link.mp4").symlink_to("drive.mp4")
+    done = dayshift_command("run", "drive.mp4", sink, "-m", tiny_model)
+    assert done.error.startswith(f"{sink} is where drive.mp4 is read from, and would be written")
+    assert done.code == 2
+    assert Path("drive.mp4").read_bytes() == street_video.read_bytes()
+
+
+@pytest.mark.parametrize("source", ["photos", "photos/", "frames://photos", "photos/1.png"])
+@pytest.mark.parametrize("sink", ["photos", "photos/", "frames://photos"])
+def test_a_folder_of_photos_is_not_written_over(
+    dayshift_command: Dayshift,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    sink: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/1.png").write_bytes(b"precious")
+    done = dayshift_command("run", source, sink, "-m", tiny_model)
+    assert done.error.startswith(f"{sink} is where {source} is read from, and would be written")
+    assert done.code == 2
+
+
+def test_one_file_for_two_sinks(
+    dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path
+) -> None:
+    words = (tmp_path / "a.mp4", tmp_path / "b.mp4", f"{tmp_path}/./a.mp4")
+    done = dayshift_command("run", SYNTHETIC, *words, "-m", tiny_model)
+    assert done.error == f"{tmp_path}/./a.mp4 is named twice: give each sink a place of its own"
+    assert done.code == 2
+    assert visible_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_duration_that_is_none(
+    dayshift_command: Dayshift, tiny_model: Path, seconds: str
+) -> None:
+    done = dayshift_command("run", SYNTHETIC, "null://", "-m", tiny_model, "--duration", seconds)
+    assert done.error == f"got --duration {seconds}: expected seconds, more than 0"
+    assert done.code == 2
+
+
 def test_a_camera_that_does_not_exist(dayshift_command: Dayshift, tiny_model: Path) -> None:
     done = dayshift_command("run", "97", "null://", "-m", tiny_model)
     assert "97" in done.error

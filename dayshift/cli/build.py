@@ -36,7 +36,11 @@ def build(
     level: Annotated[
         int,
         typer.Option(
-            "--level", min=0, max=5, help="TensorRT: 0 builds fastest, 5 gives the fastest engine."
+            "--level",
+            metavar="N",
+            min=0,
+            max=5,
+            help="TensorRT: 0 builds fastest, 5 gives the fastest engine.",
         ),
     ] = 3,
     hardware_compatible: Annotated[

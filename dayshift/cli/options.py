@@ -81,9 +81,12 @@ DryRun = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="D", help="auto, cpu or gpu.")]
 DeviceCount = Annotated[
-    int, typer.Option("--devices", min=1, help="GPUs, or processes on the CPU, per machine.")
+    int,
+    typer.Option(
+        "--devices", metavar="N", min=1, help="GPUs, or processes on the CPU, per machine."
+    ),
 ]
-Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines, under SLURM.")]
+Nodes = Annotated[int, typer.Option("--nodes", metavar="N", min=1, help="Machines, under SLURM.")]
 JsonTo = Annotated[
     str | None,
     typer.Option(

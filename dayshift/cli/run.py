@@ -41,8 +41,9 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SINK",
-            help="FILE.mp4, frames://DIR, display://, http://[HOST]:PORT, null://; several are "
-            "fine.  [default: display://, in a browser where there is no display]",
+            help="FILE.mp4, frames://DIR, segments://DIR, display://, http://[HOST]:PORT, "
+            "v4l2loopback:///dev/videoN, null://; several are fine.  [default: display://, in a "
+            "browser where there is no display]",
         ),
     ] = None,
     model: Model = "day2night",
@@ -127,7 +128,7 @@ def run(
     from dayshift.cli.stream_log import stream_log
     from dayshift.live import load_live, open_live
     from dayshift.marking import Marking
-    from dayshift.outputs import Stage, open_outputs
+    from dayshift.outputs import Stage, check_outputs, open_outputs
     from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.model import Building, load
     from dayshift.runtime.sinks.group import SinkGroup
@@ -140,6 +141,8 @@ def run(
     from dayshift.runtime.uri import redact
 
     check_json_target(json_to)
+    check_outputs(source, sinks or [])
+    _check_duration(duration)
     size_wh, chosen, control = parse_size_option(size), check_policy(policy), Control()
     with ExitStack() as stack:
         stack.enter_context(stream_log())
@@ -191,6 +194,13 @@ def run(
     result = report.to_json()
     emit(result, report_rows(result), title=f"dayshift run: {redact(source)}", json_to=json_to)
     _check_run(group.failures, report.fps, rate)
+
+
+def _check_duration(seconds: float | None) -> None:
+    from dayshift.runtime.errors import UsageError
+
+    if seconds is not None and not seconds > 0:  # written so that NaN fails too
+        raise UsageError(f"got --duration {seconds:g}: expected seconds, more than 0")
 
 
 def _teller(control: Control) -> Callable[[str], None]:

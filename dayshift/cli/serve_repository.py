@@ -29,7 +29,7 @@ def serve_repository(
             "--form",
             metavar="F",
             help="maps: small frames go over the network, and the client applies what comes back; "
-            "full: whole frames, for any client.  [default: maps on a CPU, where a model has them]",
+            "full: whole frames, for any client; auto: maps on a CPU, where a model has them.",
         ),
     ] = "auto",
     size: Annotated[

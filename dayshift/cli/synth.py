@@ -31,9 +31,12 @@ def synth(
     sequence: Annotated[
         int, typer.Option("--sequence", min=1, metavar="FRAMES", help="Frames of each scene.")
     ] = 1,
-    fps: Annotated[float, typer.Option("--fps", min=0.1, help="Of sequences.")] = 10.0,
+    fps: Annotated[float, typer.Option("--fps", metavar="F", min=0.1, help="Of sequences.")] = 10.0,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Light paths per pixel, before denoising.")
+        int,
+        typer.Option(
+            "--samples", metavar="N", min=1, help="Light paths per pixel, before denoising."
+        ),
     ] = 12,
     workers: Annotated[
         int, typer.Option("--workers", min=1, metavar="K", help="Processes; they share the cores.")
