@@ -111,6 +111,11 @@ class Capture:
         self._max_frames = float("inf") if max_frames is None else max_frames
         self._thread = threading.Thread(target=self._run, name="dayshift-capture", daemon=True)
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the time that was given is up, also where a read has been waiting since."""
+        return time.perf_counter() - self._started_at >= self._duration_s
+
     def start(self) -> None:
         """Start reading."""
         self._started_at = time.perf_counter()
@@ -159,7 +164,7 @@ class Capture:
             return None
         frame = self._source.read()
         now = time.perf_counter()
-        if frame is None or now - self._started_at >= self._duration_s:
+        if frame is None or self.is_overdue:
             return None
         return Captured(frame, (now - frame.captured_at) * 1e3)
 

@@ -251,6 +251,8 @@ class _Run:
 
     def _look_around(self) -> None:
         """Do what is due when no image came: see why, and keep the sinks going."""
+        if self._capture.is_overdue:  # a camera that is away must not outstay its time
+            self._capture.end()
         if self._source.is_live and not self._is_stuck:
             busy_s = self._translating.busy_s
             if busy_s > self._stuck_after_s:

@@ -122,6 +122,15 @@ def test_sinks_get_placeholders_during_an_outage_and_the_time_axis_goes_on(tmp_p
         assert len(list(iter(video.read, None))) == len(sink.frames)
 
 
+def test_the_time_is_up_for_a_camera_that_is_away_too() -> None:
+    control, sink = Control(), Collector()
+    source = watched("stall@0.3:3", control)
+    run_pipeline(source, Identity(), [sink], duration_s=0.8, control=control)
+    assert sink.end == "closed"
+    states = [event.state for event in control.events.recent if event.part == "source"]
+    assert states == [State.RUNNING, State.STALLED]  # it did not wait for the camera
+
+
 def test_a_folder_of_images_gets_no_placeholders(tmp_path: Path) -> None:
     control = Control()
     source = watched("stall@0.3:1.5", control, frames=40)
