@@ -26,7 +26,9 @@ def told(events: Events, name: str) -> Iterator[None]:
         shown = " ".join(str(error).split()) or type(error).__name__
         events.tell("stream", name, State.FAILED, shown)
         raise
-    events.tell("stream", name, State.ENDED, "ended, everything is complete")
+    lost = ", ".join(events.lost_sinks)
+    said = f"ended, complete except {lost}" if lost else "ended, everything is complete"
+    events.tell("stream", name, State.ENDED, said)
 
 
 @contextlib.contextmanager

@@ -143,6 +143,13 @@ class Events:
         return None if outage is None else time.monotonic() - outage[0]
 
     @property
+    def lost_sinks(self) -> tuple[str, ...]:
+        """The names of the sinks that have failed."""
+        with self._lock:
+            states = tuple(self._states.items())
+        return tuple(n for (part, n), state in states if part == "sink" and state is State.FAILED)
+
+    @property
     def recent(self) -> tuple[Event, ...]:
         """The last events, oldest first."""
         with self._lock:

@@ -10,6 +10,7 @@ from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.sinks import Sink, StreamStopped, open_sink
 from dayshift.runtime.sinks.group import SinkGroup
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.streaming.ends import told
 from dayshift.runtime.streaming.events import Events, State
 
 PIXELS = np.full((48, 64, 3), 90, np.uint8)
@@ -75,6 +76,14 @@ def test_a_sink_that_cannot_be_completed_is_aborted() -> None:
     group.close()
     assert (stuck.ends, fine.ends) == (["aborted"], ["closed"])
     assert [str(failure) for failure in group.failures] == ["stuck"]
+
+
+def test_a_stream_that_lost_a_sink_does_not_call_itself_complete() -> None:
+    events = Events()
+    with told(events, "camera"):
+        group = SinkGroup([Stuck("out.mp4"), Failing("fine")], events)
+        group.close()
+    assert events.recent[-1].message == "ended, complete except out.mp4"
 
 
 def test_the_last_sink_takes_the_stream_with_it() -> None:
