@@ -19,6 +19,7 @@ import pytest
 from dayshift.runtime.errors import SinkError, UsageError
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.sinks import Sink, open_sink
+from dayshift.runtime.sinks.images import encode_image
 from dayshift.runtime.sinks.video import VideoSink
 from dayshift.runtime.sinks.window import find_display_problem
 from dayshift.runtime.sources import open_source
@@ -356,6 +357,18 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_recorded(tmp_path: Path) -> 
 
 
 # Folders of images
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".jpeg", ".jpg", ".PNG", ".tif", ".tiff", ".webp"])
+def test_every_kind_of_image_is_written_without_complaints(
+    suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    image = np.full((32, 48, 3), 120, np.uint8)
+    content = encode_image(image, Path(f"night{suffix}"))
+    again = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert again is not None
+    assert np.abs(again.astype(int) - image).max() <= 2
+    assert capfd.readouterr().err == ""
 
 
 def test_images_are_numbered_like_their_frames(tmp_path: Path) -> None:
