@@ -13,7 +13,7 @@ from dayshift.runtime.errors import UsageError
 # `gst:PIPELINE` has no slashes; two letters at least, so that a drive letter is no scheme.
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
 # What stays on this machine holds no credentials; an @ in a path is a letter like any other.
-_LOCAL = "csi|display|file|frames|null|screen|synthetic|v4l2|v4l2loopback"
+_LOCAL = "csi|display|file|frames|null|screen|segments|synthetic|v4l2|v4l2loopback"
 # Up to the last @: people do type passwords with a / or @ in them.
 _USERINFO = re.compile(rf"\b(?!(?:{_LOCAL})://)([a-z][a-z0-9+.-]*://)[^\s'\"<>]*@", re.IGNORECASE)
 _SECRETS = re.compile(

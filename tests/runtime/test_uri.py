@@ -21,6 +21,7 @@ from dayshift.runtime.uri import parse_uri, redact
         ("cannot open 'srt://ann:secret@cam' twice", "cannot open 'srt://***@cam' twice"),
         ("rtsp://cam/1", "rtsp://cam/1"),
         ("frames:///home/ann@work/day", "frames:///home/ann@work/day"),
+        ("segments:///home/ann@work/night", "segments:///home/ann@work/night"),
         ("v4l2:///dev/v4l/by-id/usb-a@b", "v4l2:///dev/v4l/by-id/usb-a@b"),
         ("clip@home.mp4", "clip@home.mp4"),
     ],
