@@ -6,6 +6,7 @@ its share of every global batch.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from dayshift.train.data.images import DataError
 Batch = dict[str, Tensor]
 _Key = tuple[int, int]  # epoch, index
 
+_LAST_S = 30  # a worker lives on after SIGTERM, for the steps until the run is saved
 _ORDERS = 1  # keeps the streams of orders apart from those of samples, see `datasets`
 
 
@@ -100,7 +102,7 @@ class Loader:
             batch_sampler=order,
             num_workers=workers,
             collate_fn=_collate,
-            worker_init_fn=_one_thread if workers else None,
+            worker_init_fn=_set_up_worker if workers else None,
             pin_memory=torch.cuda.is_available(),
             # Without one of its own it draws from the global stream, and training would depend on
             # how often a loader was made.
@@ -194,6 +196,12 @@ def _collate(samples: list[Sample | DataError]) -> Batch | DataError:
     return {key: torch.stack([sample[key] for sample in good]) for key in good[0]}
 
 
-def _one_thread(_worker: int) -> None:
-    """Keep a worker to its core; OpenCV's threads do not survive the fork that made it."""
+def _set_up_worker(_worker: int) -> None:
+    """Keep a worker to its core, and let the run alone decide when it ends.
+
+    OpenCV's threads do not survive the fork that made it. A terminal, `timeout`, systemd and SLURM
+    signal all of a run's processes: a worker that dies of it at once ends the run unsaved.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_S))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +117,19 @@ def test_too_few_samples_for_a_batch_are_an_error() -> None:
     assert steps_per_epoch(Numbers(9), 2, world=2) == 2
     with pytest.raises(DataError, match="3 samples do not fill one batch of 2 on each of 2"):
         make_loader(Numbers(3), batch_size=2, world=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_a_run_leaves_its_workers_at_work(
+    number: signal.Signals,
+) -> None:
+    before = set(multiprocessing.active_children())
+    batches = iter(make_loader(Numbers(20), batch_size=1, workers=1))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - before
+    assert worker.pid is not None
+    os.kill(worker.pid, number)
+    assert len(list(batches)) == 19
 
 
 @pytest.mark.parametrize("workers", [0, 1])
