@@ -277,17 +277,18 @@ def test_samples_logs_and_the_best_checkpoint_are_written_when_due(
     assert any((tmp_path / "tensorboard").iterdir())
 
 
+@pytest.mark.parametrize("torn", ["3,1,2,3\n4,", "1"])
 def test_resuming_drops_the_rows_behind_the_checkpoint(
-    data_root: Path, tiny_recipe: Recipe, tmp_path: Path
+    data_root: Path, tiny_recipe: Recipe, tmp_path: Path, torn: str
 ) -> None:
     recipe = _with(tiny_recipe, run={"log_steps": 1})
     fit(recipe, data_root, tmp_path / "whole", devices=CPU)
     stop = _stop_at(2, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         fit(recipe, data_root, tmp_path / "parts", devices=CPU, on_progress=stop)
-    # As after a power failure: logged further than the checkpoint, and a row cut off.
+    # As after a power failure: logged further than the checkpoint, or not, and a row cut off.
     with (tmp_path / "parts/scalars.csv").open("a") as file:
-        file.write("3,1,2,3\n4,")
+        file.write(torn)
     fit(recipe, data_root, tmp_path / "parts", devices=CPU)
 
     def losses(run_name: str) -> list[tuple[str, str]]:

@@ -24,10 +24,10 @@ class CsvLogger(Logger):
     def __init__(self, path: Path, *, resume_step: int = 0) -> None:
         super().__init__()
         self._path = path
-        rows = _read_rows(path)
+        rows, is_whole = _read_rows(path)
         self._columns = list(rows[0]) if rows else ["step"]
         self._rows = [row for row in rows if int(row["step"]) <= resume_step]
-        if len(self._rows) < len(rows):
+        if len(self._rows) < len(rows) or not is_whole:
             self._rewrite()
 
     @property
@@ -91,9 +91,13 @@ def _open(name: LoggerName, out: Path, resume_step: int) -> Logger:
                 ) from error
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def _read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
+    """Return the rows, and whether the file ends with one: a power failure may cut the last off."""
     if not path.exists():
-        return []
+        return [], True
     with path.open(newline="") as file:
-        # A row that was cut off by a power failure has no step or too few fields.
-        return [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]
+        lines = file.readlines()
+    is_whole = not lines or lines[-1].endswith("\n")
+    whole = lines if is_whole else lines[:-1]
+    rows = [row for row in csv.DictReader(whole) if (row.get("step") or "").isdigit()]
+    return rows, is_whole
