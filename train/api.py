@@ -38,7 +38,7 @@ class _ImageToImage(Trainable):
         """Translate a frame of a, uint8 BGR (H, W, 3); the image has its size.
 
         Raises:
-            UsageError: Nothing is trained yet.
+            UsageError: Nothing is trained yet, or this is no such frame.
         """
         return self._translate(frame, "a_to_b")
 
@@ -52,7 +52,7 @@ class _BothWays(_ImageToImage):
         """Translate a frame of b, uint8 BGR (H, W, 3); the image has its size.
 
         Raises:
-            UsageError: Nothing is trained yet.
+            UsageError: Nothing is trained yet, or this is no such frame.
         """
         return self._translate(frame, "b_to_a")
 

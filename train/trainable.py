@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from dayshift.runtime.errors import UsageError
-from dayshift.runtime.image import Pixels, pad_frame, padded_size
+from dayshift.runtime.image import Pixels, check_pixels, pad_frame, padded_size
 from dayshift.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from dayshift.train.data.images import to_image, to_tensor
 from dayshift.train.loop.preview import translate_sample
@@ -162,6 +162,7 @@ class Trainable:
 
     def _translate(self, frame: Pixels, direction: str) -> Pixels:
         network = self._network(direction)
+        frame = check_pixels(frame)
         height, width = frame.shape[:2]
         multiple = int(getattr(network, "multiple", 1))
         padded = pad_frame(frame, *padded_size(height, width, multiple=multiple))

@@ -44,6 +44,8 @@ def test_a_gan_is_trained_used_saved_and_loaded(
     assert there.dtype == np.uint8
     assert not np.array_equal(there, back)
     assert np.array_equal(gan.translate(FRAME), there)
+    with pytest.raises(UsageError, match=r"expected a uint8 BGR frame \(H, W, 3\), got float64"):
+        gan.translate(FRAME / 255)
     loaded = CycleGAN.load(gan.save(tmp_path / "gan.safetensors"))
     assert np.array_equal(loaded.translate_b_to_a(FRAME), back)
     with pytest.raises(UsageError, match="loaded checkpoint has no data"):
