@@ -144,16 +144,8 @@ def survive_kills(
 ) -> dict[str, Any]:
     """Kill a node, then the driver, start it again; return what was seen."""
 
-    def done() -> dict[str, int]:
-        times: dict[str, int] = {}
-        for pattern in (f"{WORK_FOLDER}/drive.mp4/*/*.json", "photos/[!.]*.jpg", "*.mp4"):
-            with contextlib.suppress(FileNotFoundError):  # a folder that is removed meanwhile
-                for file in out.glob(pattern):
-                    times[str(file)] = file.stat().st_mtime_ns
-        return times
-
     def is_under_way(count: int) -> bool:
-        return len(done()) >= count
+        return len(_written(out)) >= count
 
     kills: list[dict[str, Any]] = []
     before: dict[str, int] = {}
@@ -167,12 +159,12 @@ def survive_kills(
             _wait_for(lambda: is_under_way(KILL_AFTER + 3), limit_s, "files of the other nodes")
         driver.process.send_signal(signal.SIGKILL)
         driver.process.wait()
-        now = done()
+        now = _written(out)
         again += [name for name in before if now.get(name, before[name]) != before[name]]
         before = now
         kills.append({"files": len(now), "segments": sum(WORK_FOLDER in name for name in now)})
     told = Driver(footage.folder, out, address=cluster.address).wait(limit_s)
-    after = done()
+    after = _written(out)
     again += [name for name in before if after.get(name, before[name]) != before[name]]
     return {
         "driver_killed_at": kills,
@@ -180,6 +172,16 @@ def survive_kills(
         "frames_after_last_start": told["frames"],
         "skipped_after_last_start": len(told["skipped"]),
     }
+
+
+def _written(out: Path) -> dict[str, int]:
+    """Return the files that are complete, with the times at which they were written."""
+    times: dict[str, int] = {}
+    for pattern in (f"{WORK_FOLDER}/drive.mp4/*/*.json", "photos/[!.]*.jpg", "*.mp4"):
+        with contextlib.suppress(FileNotFoundError):  # a folder that is removed meanwhile
+            for file in out.glob(pattern):
+                times[str(file)] = file.stat().st_mtime_ns
+    return times
 
 
 def take_turns(
@@ -207,24 +209,26 @@ def take_turns(
     finally:
         cluster.shutdown()
 
-    def ratios(name: str, base: str, key: str) -> list[float]:
-        pairs = zip(rows[name], rows[base], strict=True)
-        return [round(one[key] / other[key], 3) for one, other in pairs]
-
-    def summary(name: str, base: str) -> dict[str, Any]:
-        told = {key: ratios(name, base, key) for key in ("seconds", "cpu_seconds", "wall_seconds")}
-        return {key: {"median": statistics.median(all_), "all": all_} for key, all_ in told.items()}
+    def column(key: str) -> dict[str, list[float]]:
+        return {name: [round(one[key], 2) for one in of] for name, of in rows.items()}
 
     return {
         "video_s": video_s,
-        "seconds": {name: [round(one["seconds"], 2) for one in of] for name, of in rows.items()},
-        "cpu_seconds": {
-            name: [round(one["cpu_seconds"], 2) for one in of] for name, of in rows.items()
-        },
-        "ray/segments": summary("ray", "segments"),
-        "ray/unsplit": summary("ray", "unsplit"),
-        "segments/unsplit": summary("segments", "unsplit"),
+        "seconds": column("seconds"),
+        "cpu_seconds": column("cpu_seconds"),
+        "ray/segments": _ratios(rows["ray"], rows["segments"]),
+        "ray/unsplit": _ratios(rows["ray"], rows["unsplit"]),
+        "segments/unsplit": _ratios(rows["segments"], rows["unsplit"]),
     }
+
+
+def _ratios(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compare within rounds."""
+    told = {
+        key: [round(one[key] / other[key], 3) for one, other in zip(rows, base, strict=True)]
+        for key in ("seconds", "cpu_seconds", "wall_seconds")
+    }
+    return {key: {"median": statistics.median(all_), "all": all_} for key, all_ in told.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -100,13 +100,7 @@ def evaluate(
         SourceError: A clip cannot be read.
     """
     networks = open_features(weights) if target is not None else []
-    measures: list[Measure] = [Mean(edges)]
-    not_measured: dict[str, str] = {}
-    _try_to_add(measures, not_measured, "segmentation_miou", lambda: Segmentation(weights))
-    _try_to_add(measures, not_measured, "detections_kept", lambda: DetectedObjects(weights))
-    if pairs is not None:
-        measures.append(Mean(likeness))
-        _try_to_add(measures, not_measured, Lpips.key, lambda: Mean(look(weights)))
+    measures, not_measured = _open_measures(weights, has_truths=pairs is not None)
     reader = _Reader(source, pairs)
     features = {n.key: (FeatureRows(n), FeatureRows(n)) for n in networks}
     for place, (image, truth) in enumerate(reader, 1):
@@ -136,6 +130,27 @@ def evaluate(
         not_measured,
         reader.skipped,
     )
+
+
+def _open_measures(
+    weights: Path | None, *, has_truths: bool
+) -> tuple[list[Measure], dict[str, str]]:
+    """Return what can be measured, and by name why something cannot."""
+    measures: list[Measure] = [Mean(edges)]
+    with_weights: dict[str, Callable[[], Measure]] = {
+        "segmentation_miou": lambda: Segmentation(weights),
+        "detections_kept": lambda: DetectedObjects(weights),
+    }
+    if has_truths:
+        measures.append(Mean(likeness))
+        with_weights[Lpips.key] = lambda: Mean(look(weights))
+    not_measured: dict[str, str] = {}
+    for name, make in with_weights.items():
+        try:
+            measures.append(make())
+        except WeightsError as error:
+            not_measured[name] = str(error)
+    return measures, not_measured
 
 
 class _Reader:
@@ -215,18 +230,6 @@ def _frames(clip: Path) -> Iterator[Pixels]:
     with VideoSource(clip) as video:
         while (frame := video.read()) is not None:
             yield frame.pixels
-
-
-def _try_to_add(
-    measures: list[Measure],
-    not_measured: dict[str, str],
-    name: str,
-    make: Callable[[], Measure],
-) -> None:
-    try:
-        measures.append(make())
-    except WeightsError as error:
-        not_measured[name] = str(error)
 
 
 def _size(image: Pixels) -> str:
