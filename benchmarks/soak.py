@@ -9,7 +9,7 @@ played to their end, and the figures are held against the limits.
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import json
 import os
 import random
@@ -19,9 +19,19 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dayshift.benchmarks.soak_figures import (
+    Sample,
+    is_ok,
+    outages,
+    play,
+    resources,
+    take_sample,
+)
 from dayshift.runtime.errors import BackendError, SinkError
 from dayshift.runtime.frame import Frame, Pixels
 from dayshift.runtime.model import Model, Translation, load
@@ -39,11 +49,7 @@ from dayshift.runtime.streaming.pipeline import run_pipeline
 from dayshift.runtime.streaming.telemetry import JsonLines
 from dayshift.runtime.web.desk import Desk
 
-WARM_UP = 0.2  # of the run: engines, caches and allocators fill
 SAMPLE_S = 2.0
-LONGEST_FAULT_S = 8.0  # of the camera 4 s, of the engine 8 s
-GROWTH_LIMIT_MIB = 20.0
-STOP_LIMIT_S = 2.0
 
 
 class FaultyModel(Model):
@@ -90,17 +96,6 @@ class FailingSink(Sink):
         """There is nothing to remove."""
 
 
-@dataclasses.dataclass
-class Sample:
-    """What the process used at one moment while the stream ran well."""
-
-    seconds: float
-    memory_mib: float
-    threads: int
-    files: int
-    engine: str
-
-
 class Tormentor(threading.Thread):
     """Turns knobs and takes samples until the time is up; then ends the stream as systemd does."""
 
@@ -133,7 +128,7 @@ class Tormentor(threading.Thread):
             if self._control.events.state is State.RUNNING:
                 status = self._control.status
                 engine = f"{status.backend} {status.precision}" if status else ""
-                self.samples.append(_sample(elapsed_s, engine))
+                self.samples.append(take_sample(elapsed_s, engine))
         self._control.change(is_recording=False, is_frozen=False)
         time.sleep(SAMPLE_S)
 
@@ -176,133 +171,53 @@ def main() -> None:
 def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Stream under faults, and return the figures."""
     control = Control()
+    seconds = options.minutes * 60
     FaultyModel.faults = {"engine threw": 0, "engine slow": 0, "engine stuck": 0}
-    uri = f"synthetic://?size={options.size}&fps={options.fps}&faults=random:{options.gap}&seed={options.seed}"
-    first = open_source(uri)
-    script = first._faults  # type: ignore[attr-defined]
-    source = SupervisedSource(first, control.events, Watch())
+    camera = open_source(
+        f"synthetic://?size={options.size}&fps={options.fps}"
+        f"&faults=random:{options.gap}&seed={options.seed}"
+    )
+    script = camera._faults  # type: ignore[attr-defined]
+    source = SupervisedSource(camera, control.events, Watch())
     recorder = RecorderSink(folder / "recorded", control, fps=source.fps)
     page = open_sink("http://127.0.0.1:0", desk=Desk(control, recorder))
-    seconds = options.minutes * 60
-    sinks = [
-        FailingSink(seconds / 3),
-        recorder,
-        page,
-        open_sink(folder / "all.mp4", size=source.size, fps=source.fps),
-    ]
-    size = (source.size[1], source.size[0])
-    model = LiveModel(
-        _load(Choice("day2night"), size),
-        Choice("day2night"),
-        lambda choice: _load(choice, size),
-        control,
-    )
+    video = open_sink(folder / "all.mp4", size=source.size, fps=source.fps)
+    group = SinkGroup([FailingSink(seconds / 3), recorder, page, video], control.events)
+    model = _open_model(control, (source.size[1], source.size[0]))
     tormentor = Tormentor(control, seconds, getattr(page, "url", ""))
-    lines = JsonLines(options.log, control) if options.log else None
-    group = SinkGroup(sinks, control.events)
-    # What a library takes when it is first loaded is no leak, whenever an engine comes to need it.
-    for backend, precision in (("openvino", "fp32"), ("onnxruntime", "fp32")):
-        _load(Choice("day2night", backend, precision), size).close()
-    tormentor.start()
-    report = run_pipeline(source, model, [group], control=control)
-    stop_s = time.perf_counter() - tormentor.stopped_at
-    model.close()
-    if lines is not None:
-        lines.close()
+    with JsonLines(options.log, control) if options.log else contextlib.nullcontext():
+        tormentor.start()
+        report = run_pipeline(source, model, [group], control=control)
+        stop_s = time.perf_counter() - tormentor.stopped_at
+        model.close()
     figures = {
         "minutes": options.minutes,
-        "camera_faults": _count([fault.kind for fault in script.begun]),
+        "camera_faults": dict(sorted(Counter(fault.kind for fault in script.begun).items())),
         "engine_faults": FaultyModel.faults,
         "sink_failures": len(group.failures),
         "looks_at_the_page": tormentor.looks,
-        **_outages(control),
-        **_resources(tormentor.samples, seconds),
+        **outages(control),
+        **resources(tormentor.samples, seconds),
         "stop_s": round(stop_s, 2),
-        "files": [_play(path) for path in sorted(folder.rglob("*.mp4"))],
+        "files": [play(path) for path in sorted(folder.rglob("*.mp4"))],
         "report": report.to_json(),
     }
-    return {"ok": _is_ok(figures), **figures}
+    return {"ok": is_ok(figures), **figures}
+
+
+def _open_model(control: Control, size: tuple[int, int]) -> LiveModel:
+    choice = Choice("day2night")
+    model = LiveModel(_load(choice, size), choice, lambda wanted: _load(wanted, size), control)
+    # What a library takes when it is first loaded is no leak, whenever an engine comes to need it.
+    for backend in ("openvino", "onnxruntime"):
+        _load(replace(choice, backend=backend, precision="fp32"), size).close()
+    return model
 
 
 def _load(choice: Choice, size: tuple[int, int]) -> Model:
     model = load(choice.model, backend=choice.backend, precision=choice.precision, size=size)
     model.__class__ = FaultyModel
     return model
-
-
-def _sample(seconds: float, engine: str) -> Sample:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    memory_mib = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (a Path per entry would open more)
-    return Sample(seconds, memory_mib, threading.active_count(), files, engine)
-
-
-def _outages(control: Control) -> dict[str, Any]:
-    """Hold every outage against its bound: the fault itself, the watchdog, one wait of backoff."""
-    watch = Watch()
-    # The wait that is on when a fault ends is at most as long as the outage has lasted.
-    bound_s = 2 * LONGEST_FAULT_S + watch.stalled_after_s + watch.reopen_after_s
-    lengths = [outage.seconds for outage in control.events.outages]
-    return {
-        "outages": control.events.outage_count,
-        "outages_ended": len(lengths),
-        "longest_outage_s": round(max(lengths, default=0.0), 1),
-        "outage_bound_s": bound_s,
-    }
-
-
-def _resources(samples: list[Sample], seconds: float) -> dict[str, Any]:
-    """Compare begin and end of the run, with the engine that ran most: each has its own size."""
-    warm = [sample for sample in samples if sample.seconds >= WARM_UP * seconds]
-    engines = [sample.engine for sample in warm]
-    engine = max(engines, key=engines.count)
-    warm = [sample for sample in warm if sample.engine == engine]
-    tenth = max(1, len(warm) // 10)
-    begin, end = warm[:tenth], warm[-tenth:]
-    return {
-        "samples": len(warm),
-        "engine_of_samples": engine,
-        "memory_mib": [round(_median([s.memory_mib for s in part]), 1) for part in (begin, end)],
-        "memory_growth_mib": round(
-            _median([s.memory_mib for s in end]) - _median([s.memory_mib for s in begin]), 1
-        ),
-        "memory_by_tenth_mib": [
-            round(_median([s.memory_mib for s in samples[at * many : (at + 1) * many]]), 1)
-            for many in [max(1, len(samples) // 10)]
-            for at in range(min(10, len(samples)))
-        ],
-        "threads": [_median([s.threads for s in part]) for part in (begin, end)],
-        "most_threads": max(s.threads for s in warm),
-        "files_open": [_median([s.files for s in part]) for part in (begin, end)],
-        "most_files_open": max(s.files for s in warm),
-    }
-
-
-def _median(values: list[float] | list[int]) -> float:
-    return float(sorted(values)[len(values) // 2])
-
-
-def _count(kinds: list[str]) -> dict[str, int]:
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-
-
-def _play(path: Path) -> dict[str, Any]:
-    """Play a file to its end; it raises where that cannot be done."""
-    with open_source(path) as video:
-        frames = len(list(iter(lambda: video.read() is not None or None, None)))
-    return {"name": path.name, "frames": frames, "mib": round(path.stat().st_size / 2**20, 1)}
-
-
-def _is_ok(figures: dict[str, Any]) -> bool:
-    return bool(
-        figures["outages_ended"] == figures["outages"] > 0
-        and figures["longest_outage_s"] <= figures["outage_bound_s"]
-        and figures["memory_growth_mib"] < GROWTH_LIMIT_MIB
-        and abs(figures["threads"][1] - figures["threads"][0]) <= 1
-        and abs(figures["files_open"][1] - figures["files_open"][0]) <= 1
-        and figures["stop_s"] <= STOP_LIMIT_S
-        and all(file["frames"] > 0 for file in figures["files"])
-    )
 
 
 if __name__ == "__main__":
