@@ -180,7 +180,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"no recipe {path}: expected a TOML file such as train/recipes/day2night.toml"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise RecipeError(f"cannot read {path} ({error.strerror}): expected a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
 
 
@@ -220,6 +222,8 @@ def describe_error(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":  # of a whole section; its input would be all of it
         return f"{where}: {first['ctx']['error']}".removeprefix(": ")
+    if first["type"] == "extra_forbidden":
+        return f"{where}: there is no such field, got {first['input']!r}"
     return f"{where}: {first['msg']}, got {first['input']!r}"
 
 

@@ -43,7 +43,7 @@ def test_an_override_changes_one_field() -> None:
     ("override", "message"),
     [
         ("steps", "expected section.key=value"),
-        ("relight.stepz=3", "relight.stepz"),
+        ("relight.stepz=3", r"relight\.stepz: there is no such field"),
         ("relight.steps=-3", "relight.steps"),
         ("relight.steps=many", "relight.steps"),
         ("name.x=1", "name"),
@@ -64,6 +64,15 @@ def test_broken_toml_says_where(tmp_path: Path) -> None:
     path.write_text("name = \n")
     with pytest.raises(RecipeError, match=r"r\.toml is not TOML.*line 1"):
         load_recipe(path)
+
+
+def test_what_is_no_text_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"cannot read \S+ \(Is a directory\): expected a TOML"):
+        load_card(tmp_path)
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(RecipeError, match=r"a\.png is not TOML"):
+        load_recipe(picture)
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.toml")), ids=lambda path: path.stem)

@@ -63,8 +63,11 @@ def _load(path: Path) -> Any:
         raise CheckpointError(f"{path} is a folder: name the file of weights in it") from error
     except pickle.UnpicklingError as error:
         wanted = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
-        if wanted is None:
-            raise CheckpointError(_damaged(path, error)) from error
+        if wanted is None:  # torch's own message is a page on pickles
+            raise CheckpointError(
+                f"cannot read {path} (PyTorch finds no weights in it): it is no file of "
+                "torch.save, or cut off or damaged, fetch it anew"
+            ) from error
         raise CheckpointError(
             f"{path} is a pickle that would run {wanted[1]} when it is read, and is refused: "
             "weights need no code. Load it where you trust it, and save its state dict alone: "
