@@ -43,7 +43,7 @@ class Chart {
       context.moveTo(0, Math.round(y(value)) + .5);
       context.lineTo(width, Math.round(y(value)) + .5);
       context.stroke();
-      context.fillText(String(value), 0, y(value) - 3);
+      if (y(value) > 12) context.fillText(String(value), 0, y(value) - 3);  // whole, or not at all
     }
     if (this.samples.length < 2) return;
     context.strokeStyle = "#f3c677";
