@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 CARD = (
@@ -24,6 +25,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in CARD:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take links into models/, which lies beside docs/ in the repository and below it here."""
+    del page, config, files
+    return re.sub(r"\]\(((?:\.\./)*)\.\./models/", r"](\1models/", markdown)
 
 
 def _command_line() -> str:
