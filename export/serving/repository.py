@@ -85,7 +85,7 @@ def write_triton(
     facts = {
         "sha256": setup.file.sha256,
         "precision": setup.precision,
-        "float_type": "bf16" if setup.precision == "bf16" else "f32",
+        "float_type": chosen.float_type,
     }
     warm = _shapes(chosen.spec.form(setup.form), size)
     config = triton_config(name, signature, serving, warm=warm, facts=facts)
@@ -126,7 +126,6 @@ def write_ovms(
     chosen = _Chosen(model, "openvino", precision, form)
     name = name or chosen.spec.name
     config = _read_config(out / _CONFIG)
-    float_type = "bf16" if chosen.setup.precision == "bf16" else "f32"
     entry = {
         "name": name,
         "base_path": f"{_MOUNTED}/{name}",
@@ -135,7 +134,7 @@ def write_ovms(
         "plugin_config": {
             "NUM_STREAMS": str(instances),
             # Left alone, OpenVINO takes bf16 where the CPU has it, without a word.
-            "INFERENCE_PRECISION_HINT": float_type,
+            "INFERENCE_PRECISION_HINT": chosen.float_type,
         },
     }
     others = [item for item in config["model_config_list"] if item["config"]["name"] != name]
@@ -155,6 +154,8 @@ class _Chosen:
         self.setup = set_up(self.spec, engine, precision, form, f"as for {engine}")
         self.graph = read_graph(folder, self.setup.file)
         self.signature: Signature = signature_of(self.graph)
+        # What OpenVINO calls the type that it computes floats in.
+        self.float_type = "bf16" if self.setup.precision == "bf16" else "f32"
 
 
 def _write_graph(folder: Path, graph: bytes) -> None:

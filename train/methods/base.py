@@ -137,6 +137,24 @@ class LinearDecay(Section):
         return max(0.0, 1 - past / (self.decay_epochs + 1))
 
 
+class Scheduled:
+    """A method whose learning rates and end are those of its schedule.
+
+    Attributes:
+        schedule: From its settings.
+    """
+
+    schedule: LinearDecay
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the steps of all epochs."""
+        return self.schedule.total_steps(steps_per_epoch)
+
+    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
+        """Return 1, then a straight line to 0."""
+        return self.schedule.factor(step, steps_per_epoch)
+
+
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Take these modules' parameters out of the graphs that are built inside."""

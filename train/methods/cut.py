@@ -33,6 +33,7 @@ from dayshift.train.methods.base import (
     Batch,
     LinearDecay,
     NetworkChoice,
+    Scheduled,
     Section,
     Stateless,
     Update,
@@ -97,11 +98,12 @@ class PatchGenerator(Protocol):
         ...
 
 
-class Cut(Stateless):
+class Cut(Scheduled, Stateless):
     """Batches hold "a" and "b", not aligned."""
 
     def __init__(self, config: CutConfig | None = None) -> None:
         self.config = config = config or CutConfig()
+        self.schedule = config.schedule
         self.generator = config.generator.build()
         self.discriminator = config.discriminator.build()
         if not isinstance(self.generator, PatchGenerator):
@@ -124,14 +126,6 @@ class Cut(Stateless):
             "discriminator": config.optimizer.build(self.discriminator),
         }
         self.translators = {"a_to_b": "generator"}
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the steps of all epochs."""
-        return self.config.schedule.total_steps(steps_per_epoch)
-
-    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
-        """Return 1, then a straight line to 0."""
-        return self.config.schedule.factor(step, steps_per_epoch)
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """Update the discriminator, then the generator together with the patch networks."""

@@ -24,6 +24,7 @@ from dayshift.train.methods.base import (
     Batch,
     LinearDecay,
     NetworkChoice,
+    Scheduled,
     Section,
     State,
     Update,
@@ -54,11 +55,12 @@ class CycleGanConfig(Section):
     schedule: LinearDecay = LinearDecay()
 
 
-class CycleGan:
+class CycleGan(Scheduled):
     """Batches hold "a" and "b", not aligned. d_b judges what g_ab makes."""
 
     def __init__(self, config: CycleGanConfig | None = None) -> None:
         self.config = config = config or CycleGanConfig()
+        self.schedule = config.schedule
         self.g_ab, self.g_ba = config.generator.build(), config.generator.build()
         self.d_a, self.d_b = config.discriminator.build(), config.discriminator.build()
         self.modules: dict[str, nn.Module] = {
@@ -75,14 +77,6 @@ class CycleGan:
         }
         self.translators = {"a_to_b": "g_ab", "b_to_a": "g_ba"}
         self.pools = {"a": ImagePool(config.pool_size), "b": ImagePool(config.pool_size)}
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the steps of all epochs."""
-        return self.config.schedule.total_steps(steps_per_epoch)
-
-    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
-        """Return 1, then a straight line to 0."""
-        return self.config.schedule.factor(step, steps_per_epoch)
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on what was made before."""

@@ -49,6 +49,7 @@ from dayshift.train.methods.base import (
     Batch,
     LinearDecay,
     NetworkChoice,
+    Scheduled,
     Section,
     Stateless,
     Update,
@@ -137,13 +138,13 @@ class DistillConfig(Section):
         return {**_OMGD, **given} if omgd else given
 
 
-class Distill(Stateless):
+class Distill(Scheduled, Stateless):
     """Batches hold "a" and "b", aligned where `paired`; the student has its teacher's direction."""
 
     def __init__(self, config: DistillConfig, teacher: Teacher) -> None:
         if not (config.recon or config.ssim or config.style or config.feature):
             raise UsageError("nothing ties the student's image to its teacher's: set distill.recon")
-        self.config, self.teacher = config, teacher
+        self.config, self.teacher, self.schedule = config, teacher, config.schedule
         self.student = config.student.build()
         if not is_image_generator(self.student):
             raise UsageError(
@@ -168,14 +169,6 @@ class Distill(Stateless):
             self.optimizers["discriminator"] = config.optimizer.build(self.discriminator)
         self._vgg = self._open_vgg() if config.style or config.feature else None
         self.translators = {teacher.direction: "student"}
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the steps of all epochs."""
-        return self.config.schedule.total_steps(steps_per_epoch)
-
-    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
-        """Return 1, then a straight line to 0."""
-        return self.config.schedule.factor(step, steps_per_epoch)
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """Update the student with its adapters, then the discriminator on what was made before."""

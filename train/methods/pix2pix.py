@@ -26,6 +26,7 @@ from dayshift.train.methods.base import (
     Batch,
     LinearDecay,
     NetworkChoice,
+    Scheduled,
     Section,
     Stateless,
     Update,
@@ -53,11 +54,12 @@ class Pix2PixConfig(Section):
     schedule: LinearDecay = LinearDecay()
 
 
-class Pix2Pix(Stateless):
+class Pix2Pix(Scheduled, Stateless):
     """Batches hold "a" and "b", aligned."""
 
     def __init__(self, config: Pix2PixConfig | None = None) -> None:
         self.config = config = config or Pix2PixConfig()
+        self.schedule = config.schedule
         self.generator = config.generator.build()
         self.discriminator = config.discriminator.build()
         for network in (self.generator, self.discriminator):
@@ -70,14 +72,6 @@ class Pix2Pix(Stateless):
             name: config.optimizer.build(module) for name, module in self.modules.items()
         }
         self.translators = {"a_to_b": "generator"}
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the steps of all epochs."""
-        return self.config.schedule.total_steps(steps_per_epoch)
-
-    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
-        """Return 1, then a straight line to 0."""
-        return self.config.schedule.factor(step, steps_per_epoch)
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """Update the discriminator, then the generator."""

@@ -29,6 +29,7 @@ from dayshift.train.methods.base import (
     Batch,
     LinearDecay,
     NetworkChoice,
+    Scheduled,
     Section,
     Stateless,
     Update,
@@ -80,11 +81,12 @@ class SpadeConfig(Section):
         return self.labels + self.dont_care + self.instances
 
 
-class Spade(Stateless):
+class Spade(Scheduled, Stateless):
     """Batches hold "labels", "b", the photo, and "instances" if the config says so."""
 
     def __init__(self, config: SpadeConfig | None = None) -> None:
         self.config = config = config or SpadeConfig()
+        self.schedule = config.schedule
         style: dict[str, JsonValue] = (
             {"latent": config.latent, "size": list(config.size)} if config.vae else {}
         )
@@ -109,14 +111,6 @@ class Spade(Stateless):
         }
         self.translators = {"labels_to_b": "generator"}
         self._vgg = LazyVgg("vgg19", config.vgg_weights) if config.vgg_weights else None
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return the steps of all epochs."""
-        return self.config.schedule.total_steps(steps_per_epoch)
-
-    def learning_rate_factor(self, step: int, steps_per_epoch: int) -> float:
-        """Return 1, then, where the schedule says so, a straight line to 0."""
-        return self.config.schedule.factor(step, steps_per_epoch)
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """Update the generator (and encoder), then the discriminator on a new translation."""
