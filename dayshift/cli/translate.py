@@ -23,6 +23,7 @@ from dayshift.cli.options import (
 if TYPE_CHECKING:
     from dayshift.executor import Executor
     from dayshift.jobs import Job
+    from dayshift.runtime.model import Model as LoadedModel
     from dayshift.translate import Outcome
 
 
@@ -119,14 +120,12 @@ def translate(
     result over an input.
     """
     from dayshift.cli.output import check_json_target, emit, note
-    from dayshift.cli.progress import build_progress, file_progress
+    from dayshift.cli.progress import file_progress
     from dayshift.executor import Here
     from dayshift.jobs import plan_jobs
     from dayshift.marking import Marking
     from dayshift.places import is_local, place_of
-    from dayshift.runtime.cores import lanes_for
     from dayshift.runtime.errors import UsageError
-    from dayshift.runtime.model import Building, load
     from dayshift.runtime.sinks.base import make_folder
     from dayshift.tasks import Request
     from dayshift.translate import run_jobs
@@ -152,17 +151,7 @@ def translate(
             executor = there = stack.enter_context(RayExecutor(wanted, order, request))
             note(there.selection)
         else:
-            with build_progress() as on_build:
-                opened = load(
-                    model,
-                    backend=backend,
-                    precision=precision,
-                    strength=strength,
-                    lamps=lamps,
-                    lanes=lanes_for("every"),
-                    building=Building(on_progress=on_build),
-                )
-            loaded = stack.enter_context(opened)
+            loaded = stack.enter_context(_load(model, backend, precision, strength, lamps))
             note(loaded.selection)
             if stabilise and loaded.has_memory:
                 note(f"--stabilise left out: {loaded.name} has a memory that keeps videos steady")
@@ -173,16 +162,32 @@ def translate(
                 jobs, executor, retries=retries, on_file=on_file, on_progress=on_progress
             )
         seconds = time.perf_counter() - started_at
-    emit(
-        _result(outcome, seconds),
-        _rows(outcome, seconds, out),
-        title="dayshift translate",
-        json_to=json_to,
-    )
+    result, rows = _result(outcome, seconds), _rows(outcome, seconds, out)
+    emit(result, rows, title="dayshift translate", json_to=json_to)
     for _, line in outcome.failed:
         note(f"error: {line}")
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _load(
+    model: str, backend: str, precision: str, strength: float | None, lamps: float | None
+) -> LoadedModel:
+    """Load a model for this machine; TensorRT's build is waited for and shown."""
+    from dayshift.cli.progress import build_progress
+    from dayshift.runtime.cores import lanes_for
+    from dayshift.runtime.model import Building, load
+
+    with build_progress() as on_build:
+        return load(
+            model,
+            backend=backend,
+            precision=precision,
+            strength=strength,
+            lamps=lamps,
+            lanes=lanes_for("every"),
+            building=Building(on_progress=on_build),
+        )
 
 
 def _result(outcome: Outcome, seconds: float) -> dict[str, Any]:
