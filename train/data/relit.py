@@ -10,7 +10,6 @@ windows and the look of a camera by night, others must teach.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -52,11 +51,26 @@ class RelitPhoto:
     dim: Pixels
 
 
-def relight_all(days: Sequence[Pixels], find_lights: FindLights | None = None) -> list[RelitPhoto]:
-    """Relight photos, on all cores; what finds the lights is called for one at a time."""
-    lights = [find_lights(day) if find_lights else None for day in days]
-    with ThreadPoolExecutor() as threads:
-        return list(threads.map(relight_photo, days, lights))
+class RelitPhotos:
+    """Photos, each relit when it is first asked for: that takes a second, and a run begins at once.
+
+    Not for several threads at a time.
+    """
+
+    def __init__(self, days: Sequence[Pixels], find_lights: FindLights | None = None) -> None:
+        self._days, self._find_lights = days, find_lights
+        self._relit: dict[int, RelitPhoto] = {}
+
+    def __len__(self) -> int:
+        return len(self._days)
+
+    def __getitem__(self, place: int) -> RelitPhoto:
+        """Return the photo at a place."""
+        if place not in self._relit:
+            day = self._days[place]
+            lights = self._find_lights(day) if self._find_lights else None
+            self._relit[place] = relight_photo(day, lights)
+        return self._relit[place]
 
 
 def relight_photo(day: Pixels, lights: Floats | None = None) -> RelitPhoto:

@@ -90,11 +90,8 @@ class RelightSheet:
 
     def __init__(self, pictures: RelightData) -> None:
         rng = np.random.default_rng(0)
-        groups = [
-            *([photo.day for photo in source] for source in pictures.days),
-            [scene.day for scene in pictures.renderings],
-        ]
-        self._frames = [augment.random_crop([g[len(g) // 2]], _SIZE, rng)[0] for g in groups]
+        days = [group[len(group) // 2].day for group in (*pictures.days, pictures.renderings)]
+        self._frames = [augment.random_crop([day], _SIZE, rng)[0] for day in days]
 
     def __call__(self, translators: Translators) -> Pixels:
         """Return the sheet, uint8 BGR."""

@@ -106,7 +106,7 @@ class RelightData:
         self.pairs = cameras.Pairs.load(root / section.pairs, root, section.tiers)
         days = _by_source(list_images([root / section.days], section.photos))
         find_lights = _light_finder() if section.lights else None
-        self.days = [relit.relight_all(source, find_lights) for source in days]
+        self.days = [relit.RelitPhotos(source, find_lights) for source in days]
         self.nights = _by_source(list_images([root / section.nights], section.photos))
 
     @property

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dayshift.runtime.image import Pixels
-from dayshift.train.data.relit import relight_all, relight_photo, sky_matte
+from dayshift.train.data.relit import RelitPhotos, relight_photo, sky_matte
 
 HEIGHT, WIDTH, HORIZON = 200, 320, 90
 GROUND = (slice(120, 200), slice(0, WIDTH))
@@ -60,9 +61,17 @@ def test_large_shadows_of_the_day_fade() -> None:
     assert contrast(photo.night) < 0.5 * contrast(day)
 
 
-def test_photos_are_relit_in_their_order() -> None:
+def test_each_photo_is_relit_once_when_it_is_asked_for() -> None:
     days = [street((235, 180, 120)), street((225, 225, 225))]
-    assert [np.array_equal(r.day, d) for r, d in zip(relight_all(days), days, strict=True)] == [
-        True,
-        True,
-    ]
+    asked: list[int] = []
+
+    def find_lights(day: Pixels) -> npt.NDArray[np.float32]:
+        asked.append(int(day[0, 0, 0]))
+        return np.zeros_like(day, np.float32)
+
+    photos = RelitPhotos(days, find_lights)
+    assert len(photos) == 2
+    assert asked == []
+    assert photos[1] is photos[1]
+    assert np.array_equal(photos[1].day, days[1])
+    assert asked == [225]
