@@ -124,15 +124,22 @@ class Loader:
             DataError: No image can be used, a label is out of range, or samples differ in size.
         """
         batches = iter(self._batches)
-        while True:
-            asked_at = time.perf_counter()
-            batch = next(batches, None)
-            self.waited_s += time.perf_counter() - asked_at
-            if batch is None:
-                return
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
+        try:
+            while True:
+                asked_at = time.perf_counter()
+                batch = next(batches, None)
+                self.waited_s += time.perf_counter() - asked_at
+                if batch is None:
+                    return
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch
+        finally:
+            # An error's traceback would keep the workers, which ignore SIGTERM: at the end the
+            # program would wait for them for ever.
+            stop = getattr(batches, "_shutdown_workers", None)
+            if stop is not None:
+                stop()
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,11 @@ def test_a_signal_to_all_processes_of_a_run_leaves_its_workers_at_work(
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_a_sample_stays_one_line(folders: tuple[Path, Path], workers: int) -> None:
     dataset = LabelledImages(*folders, SMALL, classes=3)
-    with pytest.raises(DataError, match=r"^\S+\.png has the label \d+ at row [^\n]*$"):
+    before = set(multiprocessing.active_children())
+    with pytest.raises(DataError, match=r"^\S+\.png has the label \d+ at row [^\n]*$") as held:
         list(make_loader(dataset, batch_size=1, workers=workers))
+    assert held.tb is not None  # whoever keeps the error keeps no workers
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_images_of_several_sizes_do_not_make_a_batch(
