@@ -7,6 +7,7 @@ precision are compared with the fp32 model's. A precision that is refused leaves
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import OnTrial, choose, search
 from dayshift.runtime.errors import ModelError
 from dayshift.runtime.image import Pixels
-from dayshift.runtime.model_files import describe_file, load_spec, read_graph, save_spec
+from dayshift.runtime.model_files import SPEC_NAME, describe_file, load_spec, read_graph, save_spec
 from dayshift.runtime.spec import (
     FilePrecision,
     Forms,
@@ -44,6 +45,7 @@ from dayshift.runtime.spec import (
 from dayshift.runtime.whole_folder import whole_folder
 
 _REFERENCE = "fp32.onnx on OpenVINO"
+_REMADE = ("int8.jpg", "update.json", "update.sig")  # of other graphs: not kept
 INT8_LIMITS = Limits(psnr_db=38.0, ssim=0.97, psnr_db_tile=22.0, banding=0.02)
 FP16_LIMITS = Limits(psnr_db=48.0, ssim=0.99, psnr_db_tile=36.0, banding=0.01)
 
@@ -94,7 +96,8 @@ def quantize_model(
 ) -> list[Outcome]:
     """Give a model folder its fp16 and int8 graphs, replacing those it has.
 
-    The folder changes in one step at the end, or not at all.
+    The folder changes in one step at the end, or not at all. Other files in it stay, a signature
+    does not.
 
     Raises:
         ModelError: The folder is not a model's, or a graph of it cannot be read.
@@ -104,10 +107,11 @@ def quantize_model(
     spec = load_spec(folder)
     files = [file for form in _forms(spec).values() for file in form.files.values()]
     content = {file.path: read_graph(folder, file) for file in files}
-    extra = [path.name for path in folder.iterdir() if path.name == spec.preview]
+    left_out = {SPEC_NAME, *_REMADE, *(file.path for file in files)}
     with whole_folder(folder) as part:
-        for name in extra:
-            (part / name).write_bytes((folder / name).read_bytes())
+        for path in folder.iterdir():  # the preview, and what a person laid beside it
+            if path.is_file() and not path.is_symlink() and path.name not in left_out:
+                shutil.copy2(path, part)
         for form in _forms(spec).values():
             name = form.files["fp32"].path
             (part / name).write_bytes(content[name])

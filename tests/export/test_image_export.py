@@ -221,6 +221,8 @@ def test_quantizing_a_folder_keeps_what_is_there_and_records_what_is_refused(
     import shutil
 
     folder = Path(shutil.copytree(resnet, tmp_path / "resnet"))
+    (folder / "LICENSE").write_text("mine")
+    (folder / "update.sig").write_text("of the graphs before")
     frames = [picture(150, 200, seed) for seed in range(8)]
     settings = Settings(budget_s=0, most_time=float("inf"), size=(64, 64))
     outcomes = {o.precision: o for o in quantize_model(folder, frames, settings)}
@@ -230,6 +232,8 @@ def test_quantizing_a_folder_keeps_what_is_there_and_records_what_is_refused(
     assert (folder / "fp32.onnx").read_bytes() == (resnet / "fp32.onnx").read_bytes()
     assert (folder / "preview.jpg").exists()
     assert (folder / "int8.jpg").exists()
+    assert (folder / "LICENSE").read_text() == "mine"
+    assert not (folder / "update.sig").exists()
     refusing = Settings(budget_s=0, most_time=0.0, size=(64, 64))
     quantize_model(folder, frames, refusing)
     again = load_spec(folder)
