@@ -52,7 +52,8 @@ Provenance = Annotated[
     bool,
     typer.Option(
         "--provenance/--no-provenance",
-        help="Mark saved files as AI-translated, in their metadata; dayshift verify reads it.",
+        help="Mark saved PNG, JPEG and MP4 files as AI-translated, in their metadata; dayshift "
+        "verify reads it.",
     ),
 ]
 Stabilise = Annotated[

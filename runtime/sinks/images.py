@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ _OPTIONS = {
     ".jpg": [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
 }
+
+_log = logging.getLogger(__name__)
 
 
 class ImageSink(Sink):
@@ -87,6 +91,15 @@ def encode_image(image: Pixels, path: Path, mark: Mark | None = None) -> bytes:
     if not done:
         raise SinkError(f"OpenCV cannot write {path}: expected .png or .jpg")
     encoded = np.asarray(content).tobytes()
-    if mark is None or path.suffix.lower() not in MARKED_SUFFIXES:
+    if mark is None:
+        return encoded
+    if path.suffix.lower() not in MARKED_SUFFIXES:
+        _tell_unmarked(path.suffix.lower())
         return encoded
     return mark_image(encoded, mark, suffix=path.suffix)
+
+
+@functools.cache
+def _tell_unmarked(suffix: str) -> None:
+    """Say once that files of this kind hold no mark."""
+    _log.warning("%s files are saved without a mark: PNG, JPEG and MP4 can have one", suffix)

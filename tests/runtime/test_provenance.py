@@ -17,7 +17,7 @@ from dayshift.runtime.provenance.label import VisibleLabel
 from dayshift.runtime.provenance.mark import SOURCE_TYPE, Mark
 from dayshift.runtime.provenance.tags import Tags
 from dayshift.runtime.provenance.verification import verify_file
-from dayshift.runtime.sinks import open_sink
+from dayshift.runtime.sinks import images, open_sink
 from dayshift.runtime.sources import open_source
 
 Pixels = npt.NDArray[np.uint8]
@@ -251,3 +251,16 @@ def test_verify_tells_by_its_exit_code(
     flip(signed, pixel_offset(signed))
     assert dayshift_command("verify", signed).code == 3
     assert dayshift_command("verify", tmp_path / "none.png").code == 1
+
+
+def test_a_kind_of_file_that_can_hold_no_mark_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images._tell_unmarked.cache_clear()
+    for name in ("a.webp", "b.webp", "c.bmp", "d.png"):
+        save(tmp_path / name)
+    save(tmp_path / "e.tiff", mark=None)
+    assert caplog.messages == [
+        ".webp files are saved without a mark: PNG, JPEG and MP4 can have one",
+        ".bmp files are saved without a mark: PNG, JPEG and MP4 can have one",
+    ]
