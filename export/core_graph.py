@@ -3,7 +3,7 @@
 Rewrites that keep the function go first: spectral norm and batch norm are folded into the
 convolutions they belong to, batch norm by the image's own statistics becomes the instance norm that
 it is at batch size 1, and layers that do nothing at test time go. For gain_light, whose frame is
-small and whose time is short, the camera's channel order (BGR) is folded into the first and last
+small and whose time is short, the order of a camera's pixels is folded into the first and last
 weights too.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import fusion
 
 from dayshift.export.onnx_file import OPSET
@@ -53,7 +54,7 @@ def prepare(network: nn.Module, record: NetworkRecord | None = None) -> nn.Modul
     set_inference(deployed, norm="running" if record is None else record.norm)
     _fold_batch_norm(deployed)
     if isinstance(deployed, GainLight):
-        _fold_channel_order(deployed)
+        _fold_pixel_order(deployed)
     return deployed
 
 
@@ -65,19 +66,22 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
         size: (height, width) that the graph is made for alone; None leaves both open.
 
     Returns:
-        For gain_light a graph from `frame`, float32 (1, 3, H, W) BGR in [0, 1] (H and W multiples
-        of the stride), `strength` and `lamps`, float32 (1,), to `gain` and `light` before
-        depth-to-space, see `GainLight.blocks`: what follows is cheaper there.
+        For gain_light a graph from `blocks`, float32 (1, 3 fold^2, H / fold, W / fold) in [0, 1]
+        (H and W multiples of the stride), `strength` and `lamps`, float32 (1,), to `gain` and
+        `light` of the same shape. The channels are the pixels of a block as they lie in a camera's
+        picture: row by row, each pixel BGR. See `GainLight.of_blocks`.
         For others one from `x`, RGB in [-1, 1] or label planes, to `y`, RGB in [-1, 1], both
         float32 NCHW. Weights inside.
     """
     if isinstance(deployed, GainLight):
+        fold = deployed.config.fold
         frame = torch.rand(1, 3, *_GAIN_LIGHT_SIZE)
-        examples: tuple[Tensor, ...] = (frame, torch.ones(1), torch.ones(1))
-        names = ["frame", *GAIN_LIGHT_CONTROLS]
-        blocks = copy.copy(deployed)
-        blocks.__class__ = _Blocks
-        return _trace(blocks, examples, names, ["gain", "light"], deployed.config.stride)
+        blocks = functional.pixel_unshuffle(frame, fold)
+        examples: tuple[Tensor, ...] = (blocks, torch.ones(1), torch.ones(1))
+        names = ["blocks", *GAIN_LIGHT_CONTROLS]
+        inner = copy.copy(deployed)
+        inner.__class__ = _OfBlocks
+        return _trace(inner, examples, names, ["gain", "light"], deployed.config.stride // fold)
     multiple = multiple_of(deployed)
     # More than one step each way, and not square: sizes of one are taken for constants.
     height, width = size or (2 * max(multiple, 16), 3 * max(multiple, 16))
@@ -85,11 +89,11 @@ def export_core(deployed: nn.Module, size: tuple[int, int] | None = None) -> onn
     return _trace(deployed, (planes,), ["x"], ["y"], None if size else multiple)
 
 
-class _Blocks(GainLight):
-    """The same network up to depth-to-space; its weights keep their names in the graph."""
+class _OfBlocks(GainLight):
+    """The same network on blocks; its weights keep their names in the graph."""
 
-    def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
-        return self.blocks(frame, strength, lamps)
+    def forward(self, blocks: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
+        return self.of_blocks(blocks, strength, lamps)
 
 
 def multiple_of(network: nn.Module) -> int:
@@ -177,19 +181,18 @@ def _fold_batch_norm(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _fold_channel_order(network: GainLight) -> None:
-    """Reorder the stem's input planes and the heads' output planes from RGB to BGR.
+def _fold_pixel_order(network: GainLight) -> None:
+    """Reorder the stem's input planes and the heads' output planes.
 
-    Space-to-depth makes fold * fold neighbouring planes of each colour, which move together.
+    From space-to-depth's order, colour by colour in RGB, to the one in which a block's pixels lie
+    in a camera's picture: then nothing but rows of blocks must change places.
     """
-    planes = network.config.fold**2
-    blue_first = [
-        plane for colour in (2, 1, 0) for plane in range(colour * planes, (colour + 1) * planes)
-    ]
+    fold = network.config.fold
+    in_picture = [colour * fold**2 + pixel for pixel in range(fold**2) for colour in (2, 1, 0)]
     stem = network.stem[0]
     assert isinstance(stem, nn.Conv2d)
-    stem.weight.copy_(stem.weight[:, blue_first])
+    stem.weight.copy_(stem.weight[:, in_picture])
     for head in (network.dimming, network.lamps):
         assert head.bias is not None
-        head.weight.copy_(head.weight[blue_first])
-        head.bias.copy_(head.bias[blue_first])
+        head.weight.copy_(head.weight[in_picture])
+        head.bias.copy_(head.bias[in_picture])

@@ -8,8 +8,12 @@
 Both have a recurrent state, the maps and the blurred small frame of the frame before, so that a
 video does not flicker. Where the picture did not change, the new maps only begin to replace those
 before; where it did, and after a cut, they do at once. Zeros stand for no frame before. All this is
-done on the blocks of fold x fold pixels that the core's channels are, before depth-to-space: one
-gate serves a block, and engines fuse the whole of it.
+done on the blocks of fold x fold pixels that the core's channels are: one gate serves a block, and
+engines fuse the whole of it.
+
+Everything but the core has channels last, as pictures have and as engines compute on a CPU: a state
+is read and written as it lies there, and rows of blocks become rows of pixels by one transposition
+of runs of pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ CUT = 28 / 255
 
 _RESIZE = 'Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">'
 
-# Extends the small frame as `networks.gain_light.extend` does, then makes it float NCHW.
+# Extends the small frame as `networks.gain_light.extend` does, then makes it blocks of floats.
 _EXTEND = """
     small_shape = Shape(small)
     small_sides = Slice(small_shape, one, three)
@@ -41,23 +45,37 @@ _EXTEND = """
     after_sides = Add(missing, border)
     pads = Concat<axis = 0>(zero, border, two_zeros, after_sides, zero)
     extended = Pad<mode = "edge">(small, pads)
-    planar = Transpose<perm = [0, 3, 1, 2]>(extended)
-    core_frame = Mul(planar, unit)
+    extended_sides = Add(bordered, missing)
+    core_sides = Div(extended_sides, block)
+    core_rows = Slice(core_sides, zero, one)
+    core_columns = Slice(core_sides, one, two)
+    lines_shape = Concat<axis = 0>(core_rows, block, core_columns, run)
+    in_lines = Reshape(extended, lines_shape)
+    in_blocks = Transpose<perm = [0, 2, 1, 3]>(in_lines)
+    blocks_shape = Concat<axis = 0>(one, core_rows, core_columns, all_of_block)
+    levels_in = Reshape(in_blocks, blocks_shape)
+    pixels = Mul(levels_in, unit)
+    core_blocks = Transpose<perm = [0, 3, 1, 2]>(pixels)
+    flat = Squeeze(pixels, zero)
+    means = MatMul(flat, averaging)
 """
 
+_CORE_IN = "float[hc, wc, 3] means, float[1, cb, hc, wc] core_blocks"
+_CORE_OUT = "float[1, cb, hc, wc] core_gain, float[1, cb, hc, wc] core_light"
+
 _MAPS_BEFORE = f"""{HEADER}
-before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
+before (uint8[1, h, w, 3] frame) => ({_CORE_IN}) {{
     small = Cast<to = 1>(frame)
     {_EXTEND}
 }}"""
 
 _STATES_IN = """
-    float[1, cb, hb, wb] state_gain, float[1, cb, hb, wb] state_light,
-    float[1, 3, hb, wb] state_seen
+    float[1, hb, wb, cb] state_gain, float[1, hb, wb, cb] state_light,
+    float[1, hb, wb, 3] state_seen
 """
 _STATES_OUT = """
-    float[1, cb, hb, wb] state_gain_next, float[1, cb, hb, wb] state_light_next,
-    float[1, 3, hb, wb] state_seen_next
+    float[1, hb, wb, cb] state_gain_next, float[1, hb, wb, cb] state_light_next,
+    float[1, hb, wb, 3] state_seen_next
 """
 
 # Crops the maps and draws them to those before: next = before + gate * (new - before).
@@ -67,22 +85,13 @@ _STEADY = """
     over = Add(small_sides, block_less_one)
     blocks = Div(over, block)
     ends = Add(blocks, border_blocks)
-    core_shape = Shape(core_frame)
-    core_sides = Slice(core_shape, two, four)
-    core_blocks = Div(core_sides, block)
-    core_rows = Slice(core_blocks, zero, one)
-    core_columns = Slice(core_blocks, one, two)
-    core_width = Slice(core_sides, one, two)
-    rows_shape = Concat<axis = 0>(three, core_rows, block, core_width)
-    in_rows = Reshape(core_frame, rows_shape)
-    row_means = ReduceMean(in_rows, across_rows)
-    columns_shape = Concat<axis = 0>(three, core_rows, core_columns, block)
-    in_columns = Reshape(row_means, columns_shape)
-    column_means = ReduceMean(in_columns, across_columns)
-    means_shape = Concat<axis = 0>(one, three, core_blocks)
-    means = Reshape(column_means, means_shape)
-    blurred = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(means)
-    seen = Slice(blurred, border_blocks, ends, sides)
+    means_planar = Transpose<perm = [2, 0, 1]>(means)
+    means_image = Unsqueeze(means_planar, zero)
+    blurred_image = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(means_image)
+    blurred_planar = Squeeze(blurred_image, zero)
+    blurred = Transpose<perm = [1, 2, 0]>(blurred_planar)
+    seen_blocks = Slice(blurred, border_blocks, ends, sides)
+    seen = Unsqueeze(seen_blocks, zero)
     state_seen_next = Add(seen, full)
     difference = Sub(state_seen_next, state_seen)
     distance = Abs(difference)
@@ -94,44 +103,52 @@ _STEADY = """
     cut_gate = Cast<to = 1>(is_cut)
     wide_gate = Max(begun, cut_gate)
     gate = Min(wide_gate, full)
-    new_gain = Slice(core_gain, border_blocks, ends, sides)
+    last_gain = Transpose<perm = [0, 2, 3, 1]>(core_gain)
+    whole_gain = Squeeze(last_gain, zero)
+    new_gain = Slice(whole_gain, border_blocks, ends, sides)
     gain_step = Sub(new_gain, state_gain)
     gain_gated = Mul(gain_step, gate)
     state_gain_next = Add(state_gain, gain_gated)
-    new_light = Slice(core_light, border_blocks, ends, sides)
+    last_light = Transpose<perm = [0, 2, 3, 1]>(core_light)
+    whole_light = Squeeze(last_light, zero)
+    new_light = Slice(whole_light, border_blocks, ends, sides)
     light_step = Sub(new_light, state_light)
     light_gated = Mul(light_step, gate)
     state_light_next = Add(state_light, light_gated)
+    rows_of_blocks = Slice(blocks, zero, one)
+    columns_of_blocks = Slice(blocks, one, two)
+    runs_shape = Concat<axis = 0>(rows_of_blocks, columns_of_blocks, block, run)
+    whole_sides = Mul(blocks, block)
+    picture_shape = Concat<axis = 0>(one, whole_sides, three)
 """
 
+
+def _to_picture(name: str, blocks: str) -> str:
+    """Return what makes a picture (1, h, w, 3) called `name` of blocks (1, hb, wb, cb)."""
+    return f"""
+    {name}_runs = Reshape({blocks}, runs_shape)
+    {name}_lines = Transpose<perm = [0, 2, 1, 3]>({name}_runs)
+    {name}_whole = Reshape({name}_lines, picture_shape)
+    {name} = Slice({name}_whole, two_zeros, small_sides, image_sides)
+"""
+
+
 _MAPS_AFTER = f"""{HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_frame, float[1, cb, hc, wc] core_gain,
-    float[1, cb, hc, wc] core_light, {_STATES_IN})
+after (uint8[1, h, w, 3] frame, float[hc, wc, 3] means, {_CORE_OUT}, {_STATES_IN})
     => (uint8[1, h, w, 3] gain, uint8[1, h, w, 3] light, {_STATES_OUT}) {{
     shape = Shape(frame)
     small_sides = Slice(shape, one, three)
     {_STEADY}
-    rows_of_blocks = Slice(blocks, zero, one)
-    columns_of_blocks = Slice(blocks, one, two)
-    depth_shape = Concat<axis = 0>(one, three, block, block, rows_of_blocks, columns_of_blocks)
-    whole_sides = Mul(blocks, block)
-    space_shape = Concat<axis = 0>(one, whole_sides, three)
     gain_scaled = Mul(state_gain_next, levels)
     gain_rounded = Round(gain_scaled)
     gain_clipped = Clip(gain_rounded, black, levels)
     gain_pixels = Cast<to = 2>(gain_clipped)
-    gain_deep = Reshape(gain_pixels, depth_shape)
-    gain_blocks = Transpose<perm = [0, 4, 2, 5, 3, 1]>(gain_deep)
-    gain_whole = Reshape(gain_blocks, space_shape)
-    gain = Slice(gain_whole, two_zeros, small_sides, space_sides)
+    {_to_picture("gain", "gain_pixels")}
     light_scaled = Mul(state_light_next, levels)
     light_rounded = Round(light_scaled)
     light_clipped = Clip(light_rounded, black, levels)
     light_pixels = Cast<to = 2>(light_clipped)
-    light_deep = Reshape(light_pixels, depth_shape)
-    light_blocks = Transpose<perm = [0, 4, 2, 5, 3, 1]>(light_deep)
-    light_whole = Reshape(light_blocks, space_shape)
-    light = Slice(light_whole, two_zeros, small_sides, space_sides)
+    {_to_picture("light", "light_pixels")}
 }}"""
 
 # `runtime.image.shrink_factor`: max(1, (2 * short + short_side) // (2 * short_side)).
@@ -150,7 +167,7 @@ _SHRINK_FACTOR = """
 """
 
 _FULL_BEFORE = f"""{HEADER}
-before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
+before (uint8[1, h, w, 3] frame) => ({_CORE_IN}) {{
     {_SHRINK_FACTOR}
     blocked_shape = Concat<axis = 0>(one, rows, factor, columns, factor, three)
     blocked = Reshape(floats, blocked_shape)
@@ -159,24 +176,21 @@ before (uint8[1, h, w, 3] frame) => (float[1, 3, hp, wp] core_frame) {{
     {_EXTEND}
 }}"""
 
-_DEPTH_TO_SPACE = 'DepthToSpace<blocksize = BLOCK, mode = "CRD">'
-
 _FULL_AFTER = f"""{HEADER}
-after (uint8[1, h, w, 3] frame, float[1, 3, hp, wp] core_frame, float[1, cb, hc, wc] core_gain,
-    float[1, cb, hc, wc] core_light, {_STATES_IN})
+after (uint8[1, h, w, 3] frame, float[hc, wc, 3] means, {_CORE_OUT}, {_STATES_IN})
     => (uint8[1, h, w, 3] image, {_STATES_OUT}) {{
     {_SHRINK_FACTOR}
     small_sides = Concat<axis = 0>(rows, columns)
     {_STEADY}
     size = Concat<axis = 0>(one, three, height, width)
-    gain_whole = {_DEPTH_TO_SPACE}(state_gain_next)
-    gain_small = Slice(gain_whole, two_zeros, small_sides, sides)
-    gain = {_RESIZE}(gain_small, , , size)
-    light_whole = {_DEPTH_TO_SPACE}(state_light_next)
-    light_small = Slice(light_whole, two_zeros, small_sides, sides)
-    light = {_RESIZE}(light_small, , , size)
-    pixels = Transpose<perm = [0, 3, 1, 2]>(floats)
-    dimmed = Mul(gain, pixels)
+    {_to_picture("gain_small", "state_gain_next")}
+    gain_planar = Transpose<perm = [0, 3, 1, 2]>(gain_small)
+    gain = {_RESIZE}(gain_planar, , , size)
+    {_to_picture("light_small", "state_light_next")}
+    light_planar = Transpose<perm = [0, 3, 1, 2]>(light_small)
+    light = {_RESIZE}(light_planar, , , size)
+    frame_planar = Transpose<perm = [0, 3, 1, 2]>(floats)
+    dimmed = Mul(gain, frame_planar)
     lamps = Mul(light, levels)
     relit = Add(dimmed, lamps)
     relit_rounded = Round(relit)
@@ -205,12 +219,12 @@ def full_form(core: onnx.ModelProto, config: GainLightConfig) -> onnx.ModelProto
 def _wrap(
     core: onnx.ModelProto, before: str, after: str, config: GainLightConfig
 ) -> onnx.ModelProto:
-    names = {"frame": "core_frame", "gain": "core_gain", "light": "core_light"}
+    names = {"blocks": "core_blocks", "gain": "core_gain", "light": "core_light"}
     constants = _constants(config)
     return assemble(
         text_part(before, constants, "in/"),
         model_part(core, "core/", names),
-        text_part(after.replace("BLOCK", str(config.fold)), constants, "out/"),
+        text_part(after, constants, "out/"),
     )
 
 
@@ -221,26 +235,27 @@ def _constants(config: GainLightConfig) -> dict[str, np.ndarray]:
         "one": [1],
         "two": [2],
         "three": [3],
-        "four": [4],
         "two_zeros": [0, 0],
         "stride": [stride, stride],
         "both_borders": [2 * BORDER, 2 * BORDER],
         "border": [BORDER, BORDER],
-        "sides": [2, 3],  # axes of height and width in NCHW
+        "sides": [0, 1],  # axes of height and width of blocks
+        "image_sides": [1, 2],
         "shrunk": [2, 4],  # axes inside what becomes a pixel of the small frame
-        "space_sides": [1, 2],  # and in NHWC
         "block": [fold],
+        "run": [3 * fold],  # channels of a block's row
+        "all_of_block": [3 * fold**2],
         "block_less_one": [fold - 1],
         "border_blocks": [BORDER // fold, BORDER // fold],
-        "channels": [1],
+        "channels": [3],
         "picture": [1, 2, 3],
-        "across_rows": [2],  # of a block; engines reduce over one axis fast, over two slowly
-        "across_columns": [3],
         "short_side": [short_side],
         "twice_short_side": [2 * short_side],
     }
     floats = {"unit": 1 / 255, "levels": 255.0, "black": 0.0, "full": 1.0}
     floats |= {"floor": FLOOR, "per_change": 1 / REACH, "cut": CUT}
-    return {name: np.array(value, dtype=np.int64) for name, value in integers.items()} | {
-        name: np.array(value, dtype=np.float32) for name, value in floats.items()
+    return {
+        "averaging": np.tile(np.eye(3, dtype=np.float32) / fold**2, (fold**2, 1)),
+        **{name: np.array(value, dtype=np.int64) for name, value in integers.items()},
+        **{name: np.array(value, dtype=np.float32) for name, value in floats.items()},
     }

@@ -116,13 +116,13 @@ def test_the_graph_draws_maps_to_those_before_where_nothing_changed(
         else:
             gate = gate_of(seen, last)
             for name, before in expected.items():
-                drawn = before + gate * (alone[next_state(name)] - before)
+                drawn = before + gate[..., None] * (alone[next_state(name)] - before)
                 expected[name] = np.asarray(drawn, np.float32)
         last = seen
         gates.append(gate)
         for name, values in expected.items():
             np.testing.assert_allclose(states[name], values, atol=2e-4)
-        np.testing.assert_allclose(states["state_seen"][0], 1 + seen.transpose(2, 0, 1), atol=1e-5)
+        np.testing.assert_allclose(states["state_seen"][0], 1 + seen, atol=1e-5)
     assert gates[1].min() < 0.3  # the still part
     assert gates[1].max() == 1  # what moves
     assert gates[4].min() == 1  # the cut

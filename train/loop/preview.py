@@ -90,7 +90,8 @@ class RelightSheet:
 
     def __init__(self, pictures: RelightData) -> None:
         rng = np.random.default_rng(0)
-        days = [group[len(group) // 2].day for group in (*pictures.days, pictures.renderings)]
+        days = [photos[len(photos) // 2].day for photos in pictures.days]
+        days.append(pictures.renderings[len(pictures.renderings) // 2].day)
         self._frames = [augment.random_crop([day], _SIZE, rng)[0] for day in days]
 
     def __call__(self, translators: Translators) -> Pixels:

@@ -70,21 +70,27 @@ class GainLight(nn.Module):
         self._start_near_identity()
 
     def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gain and light, each (N, 3, H, W) RGB in [0, 1]; for arguments see `blocks`."""
-        fold = self.config.fold
-        gain, light = self.blocks(frame, strength, lamps)
-        return functional.pixel_shuffle(gain, fold), functional.pixel_shuffle(light, fold)
-
-    def blocks(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gain and light before depth-to-space, each (N, 3 fold^2, H / fold, W / fold).
+        """Return gain and light, each (N, 3, H, W) RGB in [0, 1].
 
         Args:
             frame: small frame, (N, 3, H, W) RGB in [0, 1]; H and W multiples of `config.stride`.
             strength: (N,) in [0, 1]. At 0 the gain is exactly 1 and the light exactly 0.
             lamps: (N,) in [0, 1], the share of the artificial light that burns.
         """
+        fold = self.config.fold
+        gain, light = self.of_blocks(functional.pixel_unshuffle(frame, fold), strength, lamps)
+        return functional.pixel_shuffle(gain, fold), functional.pixel_shuffle(light, fold)
+
+    def of_blocks(self, blocks: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gain and light between space-to-depth and depth-to-space; see `forward`.
+
+        Args:
+            blocks: (N, 3 fold^2, H / fold, W / fold), as gain and light are; colours outermost.
+            strength: (N,) in [0, 1].
+            lamps: (N,) in [0, 1].
+        """
         level = strength.reshape(-1, 1, 1, 1)
-        fine, middle, coarse = self.encode(frame, strength, lamps)
+        fine, middle, coarse = self.encode(blocks, strength, lamps)
         x = self.body(coarse)
         x = self.refine_middle(_double(self.decode_middle(x)) + middle)
         x = self.refine_fine(_double(self.decode_fine(x)) + fine)
@@ -112,10 +118,10 @@ class GainLight(nn.Module):
         return gain[inside], light[inside]
 
     def encode(
-        self, extended: Tensor, strength: Tensor, lamps: Tensor
+        self, blocks: Tensor, strength: Tensor, lamps: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the features of the three levels, fine to coarse, the coarse ones controlled."""
-        fine = self.stem(functional.pixel_unshuffle(extended, self.config.fold))
+        fine = self.stem(blocks)
         middle = self.encode_middle(fine)
         controls = torch.stack([strength, strength * lamps], dim=1)
         offset = self.controls(controls.to(self.controls.weight.dtype))

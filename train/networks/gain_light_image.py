@@ -56,7 +56,8 @@ class GainLightImage(GainLight):
         """
         full = x.new_ones(x.shape[0])
         extended = extend(self._small((x + 1) / 2), self.config.stride)
-        stages = list(self.encode(extended, full, full))
+        blocks = functional.pixel_unshuffle(extended, self.config.fold)
+        stages = list(self.encode(blocks, full, full))
         for block in self.body:
             stages.append(block(stages[-1]))
         return [stages[layer] for layer in layers]
