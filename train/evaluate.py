@@ -80,6 +80,7 @@ def evaluate(
     target: Path | None = None,
     pairs: Path | None = None,
     clips: Sequence[Path] = (),
+    open_stream: Callable[[], Translate] | None = None,
     weights: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
@@ -91,11 +92,14 @@ def evaluate(
         target: folder of images of the target domain.
         pairs: folder of the true translations, by the names that their sources have.
         clips: videos without cuts, translated frame by frame.
+        open_stream: returns what translates a clip's frames in order, with a memory of its own
+            where the model has one; `translate` does by default.
         weights: folder of pretrained networks; see `metrics.weights`.
         on_progress: called after each image with how many are done and how many there are.
 
     Raises:
-        DataError: A folder is missing or empty, or images and their truths do not match.
+        DataError: A folder is missing or empty, images and their truths do not match, or a clip
+            does not change.
         WeightsError: `target` was given and no feature network has its weights.
         SourceError: A clip cannot be read.
     """
@@ -121,7 +125,7 @@ def evaluate(
         for key, (before, after) in features.items():
             metrics |= _distances(key, before.stacked(), after.stacked(), of_target[key])
         reader.skipped += targets.skipped
-    metrics |= _flicker(translate, clips)
+    metrics |= _flicker(open_stream or (lambda: translate), clips)
     return Evaluation(
         metrics,
         reader.count,
@@ -208,12 +212,14 @@ def _distances(key: str, source: Features, result: Features, target: Features) -
     return found
 
 
-def _flicker(translate: Translate, clips: Sequence[Path]) -> dict[str, float]:
+def _flicker(open_stream: Callable[[], Translate], clips: Sequence[Path]) -> dict[str, float]:
     warping, change = [], []
     for clip in clips:
-        found = measure_flicker(_frames(clip), translate)
+        found = measure_flicker(_frames(clip), open_stream())
         if found is None:
             raise DataError(f"{clip} has fewer than two frames: give a longer clip")
+        if not (found.source_change and found.source_warping_error):
+            raise DataError(f"{clip} is one frame again and again: give a clip of a camera")
         warping.append(found.warping_ratio)
         change.append(found.change_ratio)
     if not clips:

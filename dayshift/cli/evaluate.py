@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,23 +73,24 @@ def evaluate(
 
     check_json_target(json_to)
     with (
-        _translator(model, direction, backend, precision, strength, lamps) as (name, translate),
+        _subject(model, direction, backend, precision, strength, lamps) as subject,
         frame_progress("evaluate") as show,
     ):
         found = measure(
-            translate,
+            subject.translate,
             source,
             target=target,
             pairs=pairs,
             clips=clips or (),
+            open_stream=subject.open_stream,
             weights=weights_folder(weights),
             on_progress=show,
         )
     emit(
-        {"model": name, **found.as_json()},
+        {"model": subject.name, **found.as_json()},
         [(key, f"{value:.4g}") for key, value in found.metrics.items()]
         + [("images", f"{found.n_source} translated, {found.n_target} of the target domain")],
-        title=f"dayshift evaluate {name}",
+        title=f"dayshift evaluate {subject.name}",
         json_to=json_to,
     )
     for key, description in found.feature_networks.items():
@@ -99,18 +101,28 @@ def evaluate(
         note(f"skipped {len(found.skipped)}: {'; '.join(found.skipped[:5])}")
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What is measured: of one image, and of a clip's frames in order."""
+
+    name: str
+    translate: Callable[[Pixels], Pixels]
+    open_stream: Callable[[], Callable[[Pixels], Pixels]] | None = None
+
+
 @contextmanager
-def _translator(
+def _subject(
     model: str,
     direction: str | None,
     backend: str,
     precision: str,
     strength: float | None,
     lamps: float | None,
-) -> Iterator[tuple[str, Callable[[Pixels], Pixels]]]:
+) -> Iterator[_Subject]:
     """Open a model for the runtime, or a checkpoint for PyTorch."""
     from dayshift.runtime.errors import UsageError
     from dayshift.runtime.model import load
+    from dayshift.runtime.stream_memory import Memory
     from dayshift.train.checkpoint import SUFFIX, load_checkpoint
     from dayshift.train.translator import TorchTranslator
 
@@ -121,11 +133,17 @@ def _translator(
         with load(
             model, backend=backend, precision=precision, strength=strength, lamps=lamps
         ) as loaded:
-            yield f"{loaded.name} {loaded.precision}", loaded
+
+            def open_stream() -> Callable[[Pixels], Pixels]:
+                memory = Memory()
+                return lambda frame: loaded.translate(frame, memory).image
+
+            yield _Subject(f"{loaded.name} {loaded.precision}", loaded, open_stream)
         return
     if backend != "auto" or precision != "auto" or lamps is not None:
         raise UsageError(
             "--backend, --precision and --lamps are for model folders: PyTorch runs checkpoints"
         )
     translator = TorchTranslator(load_checkpoint(path).network(direction))
-    yield path.name, lambda frame: translator(frame, 1.0 if strength is None else strength)
+    at = 1.0 if strength is None else strength
+    yield _Subject(path.name, lambda frame: translator(frame, at))

@@ -15,6 +15,9 @@ pytest.importorskip("torch", reason="measuring needs torch: pip install 'dayshif
 import torch
 
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.model import load
+from dayshift.runtime.sinks import open_sink
 from dayshift.train.checkpoint import Checkpoint, NetworkRecord, save_checkpoint
 from dayshift.train.data import DataError
 from dayshift.train.evaluate import evaluate
@@ -172,3 +175,41 @@ def test_missing_weights_are_one_line_of_the_command(
     done = dayshift_command(*words)
     assert done.code == 1
     assert done.error.startswith("squeezenet_v1_1_imagenet_notop.npz was looked for nowhere")
+
+
+def write_clip(path: Path, *, noise: float) -> Path:
+    """Write a video of a camera that stands still, with its noise."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(60, 200, (4, 6, 3), dtype=np.uint8)
+    scene = cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC).astype(float)
+    with open_sink(path) as sink:
+        for index in range(8):
+            noisy = scene + rng.normal(0, noise, scene.shape)
+            pixels = noisy.clip(0, 255).astype(np.uint8)
+            sink.write(pixels, Frame(pixels, index, 0.0, index / 25))
+    return path
+
+
+def test_a_model_with_a_memory_has_it_in_clips(
+    root: Path, tmp_path: Path, dayshift_command: Run
+) -> None:
+    clip = write_clip(tmp_path / "still.mp4", noise=6)
+    words = ["evaluate", "day2night", "--source", root / "day", "--clip", clip, "--json", "-"]
+    done = dayshift_command(*words)
+    assert done.code == 0, done.err
+    metrics = json.loads(done.out)["metrics"]
+    with load("day2night") as model:
+        alone = evaluate(model, root / "day", clips=[clip]).metrics
+    assert metrics["flicker_change_ratio"] < alone["flicker_change_ratio"]
+
+
+def test_a_clip_that_does_not_change_has_no_flicker_to_compare_with(
+    root: Path, tmp_path: Path
+) -> None:
+    image = np.full((64, 96, 3), 90, np.uint8)
+    clip = tmp_path / "one.mp4"
+    with open_sink(clip) as sink:
+        for index in range(3):
+            sink.write(image, Frame(image, index, 0.0, index / 25))
+    with pytest.raises(DataError, match=r"one\.mp4 is one frame again and again"):
+        evaluate(lambda image: image, root / "day", clips=[clip])
