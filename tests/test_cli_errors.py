@@ -181,13 +181,14 @@ def test_a_model_that_does_not_exist(dayshift_command: Dayshift, verb: str) -> N
     assert done.code == 1
 
 
-@pytest.mark.parametrize("verb", ["info", "run"])
+@pytest.mark.parametrize("verb", ["demo", "info", "run"])
 def test_json_that_cannot_be_written(
     dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path, verb: str
 ) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "run.json"
     words = {
+        "demo": ["--out", str(tmp_path)],
         "info": [str(tiny_model)],
         # Found out before the stream, which has no end, is started.
         "run": ["synthetic://?size=64x48", "null://", "--model", str(tiny_model)],
@@ -195,3 +196,4 @@ def test_json_that_cannot_be_written(
     done = dayshift_command(verb, *words, "--json", target)
     assert str(target.parent) in done.error
     assert done.code == 1
+    assert visible_files(tmp_path) == ["file"]

@@ -25,12 +25,13 @@ def demo(
     Writes demo.mp4 (source and translation side by side), demo.png (a contact sheet) and demo.json
     (the measurements). Needs no camera, no display and no network.
     """
-    from dayshift.cli.output import emit
+    from dayshift.cli.output import check_json_target, emit
     from dayshift.cli.progress import frame_progress
     from dayshift.cli.report import report_rows
     from dayshift.demo import make_demo
     from dayshift.marking import Marking
 
+    check_json_target(json_to)
     with frame_progress("demo") as on_progress:
         made = make_demo(
             out,

@@ -51,12 +51,14 @@ def train(
         if dry_run:
             typer.echo(json.dumps(chosen.as_json(), indent=2))
             return
-        from dayshift.train.loop.devices import parse_devices
-    from dayshift.cli.output import emit
+        from dayshift.train.loop.devices import is_first_process, parse_devices
+    from dayshift.cli.output import check_json_target, emit
 
+    check_json_target(json_to)
     folder = out or Path("runs") / chosen.name
     result, rows = fit_recipe(chosen, data, folder, parse_devices(device, devices, nodes))
-    emit(result, rows, title=f"trained {chosen.name}", json_to=json_to)
+    if is_first_process():
+        emit(result, rows, title=f"trained {chosen.name}", json_to=json_to)
 
 
 def fit_recipe(

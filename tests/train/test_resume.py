@@ -114,12 +114,13 @@ def test_two_processes_take_the_steps_of_one_with_the_same_batch(
     path = write_recipe(halves, tmp_path / "halves.toml")
     words = ["-m", "dayshift", "train", path, "--data", domains, "--out", tmp_path / "two"]
     done = subprocess.run(
-        [sys.executable, *map(str, words), "--device", "cpu", "--devices", "2"],
+        [sys.executable, *map(str, words), "--device", "cpu", "--devices", "2", "--json", "-"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 4  # one of them speaks
     two = load_checkpoint(tmp_path / "two/checkpoint.safetensors")
     assert two.step == one.step == 4
     assert two.state["processes"] == 2
