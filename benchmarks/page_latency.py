@@ -23,6 +23,7 @@ from dayshift.runtime.sinks.http import HttpSink
 from dayshift.runtime.sources import Source, open_source
 from dayshift.runtime.streaming.control import Control
 from dayshift.runtime.streaming.pipeline import run_pipeline
+from dayshift.runtime.streaming.report import Report
 from dayshift.runtime.timing import summarize
 from dayshift.runtime.web.desk import Desk
 
@@ -131,23 +132,30 @@ def main() -> None:
     told = {
         **describe_machine(),
         "load_before": round(load_before, 2),
-        "source_size": report.size,
-        "backend": report.backend,
-        "precision": report.precision_actual,
-        "pictures": len(ages),
-        "pictures_per_s": round(len(ages) / options.seconds, 1),
-        "capture_to_page_ms": {
-            name: round(getattr(summarize(ages), name), 1) for name in ("p50", "p95", "p99", "max")
-        },
-        "capture_to_sink_ms": report.latency_ms,
-        "frames_dropped": report.frames_dropped,
-        "frames_in": report.frames_in,
+        **_figures(report, ages, options.seconds),
     }
     if options.json:
         print(json.dumps(told, indent=2))
         return
     for name, value in told.items():
         print(f"{name:22}{value}")
+
+
+def _figures(report: Report, ages_ms: list[float], seconds: float) -> dict[str, Any]:
+    page = summarize(ages_ms)
+    return {
+        "source_size": report.size,
+        "backend": report.backend,
+        "precision": report.precision_actual,
+        "pictures": page.count,
+        "pictures_per_s": round(page.count / seconds, 1),
+        "capture_to_page_ms": {
+            name: round(getattr(page, name), 1) for name in ("p50", "p95", "p99", "max")
+        },
+        "capture_to_sink_ms": report.latency_ms,
+        "frames_dropped": report.frames_dropped,
+        "frames_in": report.frames_in,
+    }
 
 
 if __name__ == "__main__":
