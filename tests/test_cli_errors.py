@@ -117,6 +117,27 @@ def test_one_file_for_two_sinks(
     assert visible_files(tmp_path) == []
 
 
+def test_an_interrupt_is_said(
+    dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dayshift.translate.run_jobs", interrupt)
+    done = dayshift_command("translate", tmp_path, "--out", tmp_path / "out", "-m", tiny_model)
+    assert done.code == 130
+    assert done.err.splitlines()[-1] == "interrupted"
+
+
+def test_a_folder_without_images_or_videos_is_said(
+    dayshift_command: Dayshift, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    done = dayshift_command("translate", tmp_path, "--out", tmp_path / "out", "-m", tiny_model)
+    assert done.code == 0
+    assert f"no image and no video in {tmp_path}: nothing to translate" in done.err
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
 def test_a_duration_that_is_none(
     dayshift_command: Dayshift, tiny_model: Path, seconds: str

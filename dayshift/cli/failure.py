@@ -26,16 +26,18 @@ def exit_code_of(command: Callable[[], int | None], *, debug: bool) -> int:
     """
     try:
         with _terminate_like_interrupt():
-            return command() or 0
+            code = command() or 0
     except KeyboardInterrupt:
-        _say("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:  # the last resort of the process
         if debug:
             traceback.print_exc()
         line, code = _describe(error)
         _say(f"error: {line}")
         return code
+    if code == INTERRUPTED:  # typer takes most interrupts for itself, and says nothing
+        _say("interrupted")
+    return code
 
 
 def _describe(error: Exception) -> tuple[str, int]:

@@ -135,6 +135,8 @@ def translate(
     if cluster is not None:  # its workers have folders of their own
         target, *sources = (place.absolute() for place in (target, *sources))
     jobs = plan_jobs(sources, target)
+    if not jobs:
+        note(f"no image and no video in {', '.join(map(str, sources))}: nothing to translate")
     if is_local(target):
         make_folder(target)
     request = Request(Marking(provenance, label), stabilise, overwrite, segment, warm_up)
