@@ -35,6 +35,7 @@ from dayshift.train import losses
 from dayshift.train.checkpoint import load_checkpoint, load_weights
 from dayshift.train.methods.base import Batch, State, Update, frozen
 from dayshift.train.methods.relight_config import RelightConfig
+from dayshift.train.methods.relight_views import judged, shifted, small_motions
 from dayshift.train.metrics.features import CaffeSqueezeNet
 from dayshift.train.metrics.weights import weights_folder
 from dayshift.train.networks.feature_critic import FeatureCritic
@@ -42,8 +43,7 @@ from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4  # cars have moved
-_PHOTO_POOL = 4
-_CRITIC_SHIFT = 16  # pixels; a pretrained network's strides must not meet the maps' in one place
+_PHOTO_POOL = 2  # a far headlight is as small
 
 
 class Relight:
@@ -165,9 +165,9 @@ class Relight:
         self, batch: Batch, fake: Tensor, maps: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
         weights, n = self.config.weights, _rendered(batch)
-        rendered = self.d_rendered(_judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
+        rendered = self.d_rendered(judged(torch.cat([batch["frame"][:n], fake[:n]], 1)))
         nights = _nights_of(batch, fake)
-        photos = self.d_photos(_judged(nights))
+        photos = self.d_photos(judged(nights))
         terms = {
             # On photos nothing but discriminators asks for light: it must be worth its place.
             "photo_light": weights.photo_light * maps[1][n:].mean(),
@@ -183,7 +183,7 @@ class Relight:
     def _feature_scores(self, images: Tensor) -> Tensor:
         """Return what the critic says of what SqueezeNet sees in images (N, 3, H, W) in [0, 1]."""
         assert self.critic is not None
-        bgr = _shifted(images).flip(1) * 255
+        bgr = shifted(images).flip(1) * 255
         scores: Tensor = self.critic(self._features.to(images.device)(bgr))
         return scores
 
@@ -214,7 +214,7 @@ class Relight:
         """Return how much the maps of the photos change when camera and noise do a little."""
         n = _aligned(batch)
         small = batch["small"][n:]
-        grid = _small_motions(small)
+        grid = small_motions(small)
         moved = functional.grid_sample(small, grid, padding_mode="border", align_corners=False)
         noisy = moved + torch.randn_like(moved) * 0.015
         again = self.generator.maps(noisy.clamp(0, 1), batch["strength"][n:], batch["lamps"][n:])
@@ -233,10 +233,10 @@ class Relight:
         pairs = [
             torch.cat([batch["frame"][:n], image], 1) for image in (batch["target"][:n], fake[:n])
         ]
-        rendered = self.d_rendered(_judged(torch.cat(pairs))).float().chunk(2)
+        rendered = self.d_rendered(judged(torch.cat(pairs))).float().chunk(2)
         translated = _nights_of(batch, fake)
         nights = torch.cat([batch["nights"][: len(translated)], translated])
-        photos = self.d_photos(_judged(nights)).float().chunk(2)
+        photos = self.d_photos(judged(nights)).float().chunk(2)
         loss = losses.hinge_discriminator(*rendered) + losses.hinge_discriminator(*photos)
         if self.critic is not None:
             # All real nights: of translated ones, one in a batch is all that is sure to come.
@@ -265,16 +265,6 @@ def _aligned(batch: Batch) -> int:
     return _rendered(batch) + len(batch["weight"])
 
 
-def _small_motions(images: Tensor) -> Tensor:
-    """Return a sampling grid for each image: up to 2 % of its size aside, up to 2 % larger."""
-    n = len(images)
-    draw = torch.rand(n, 3, device=images.device) * 2 - 1
-    motion = torch.zeros(n, 2, 3, device=images.device)
-    motion[:, 0, 0] = motion[:, 1, 1] = 1 - 0.02 * draw[:, 0].abs()
-    motion[:, :, 2] = 0.04 * draw[:, 1:]  # half the image is 1 in these units
-    return functional.affine_grid(motion, list(images.shape), align_corners=False)
-
-
 def _nights_of(batch: Batch, fake: Tensor) -> Tensor:
     """Return the photos translated to full, lit night; there are no other real ones to judge by."""
     n = _rendered(batch)
@@ -286,15 +276,3 @@ def _roughness(maps: tuple[Tensor, Tensor], small: Tensor) -> Tensor:
     gain, light = maps
     of_light = losses.edge_aware_smoothness(losses.root(light.float()), small)
     return losses.edge_aware_smoothness(gain, small) + of_light
-
-
-def _shifted(images: Tensor) -> Tensor:
-    """Cut a strip off two edges, as wide for all of them as is drawn."""
-    h, w = (side - _CRITIC_SHIFT for side in images.shape[-2:])
-    top, left = (int(offset) for offset in torch.randint(0, _CRITIC_SHIFT + 1, (2,)))
-    return images[..., top : top + h, left : left + w].float()
-
-
-def _judged(image: Tensor) -> Tensor:
-    """Return what a discriminator sees: [-1, 1], at half size, as maps change nothing finer."""
-    return functional.avg_pool2d(image, 2) * 2 - 1
