@@ -251,7 +251,6 @@ class Student(Trainable):
         super().__init__(data, out=out, paired=paired, **options)
         assert self._recipe is not None
         self._recipe, self._teacher = take_teacher(self._recipe, os.fspath(teacher), direction)
-        self._sources = data[self._teacher.direction[0]]
 
     def translate(self, frame: Pixels) -> Pixels:
         """Translate a frame, uint8 BGR (H, W, 3), in its teacher's direction; the size is kept.

@@ -45,7 +45,7 @@ class Trainable:
         self.out = Path(out) if out else Path("runs") / self.method
         self._checkpoint: Checkpoint | None = None
         self._networks: dict[str, nn.Module] = {}
-        self._sources: str | None = data.get("a")
+        self._folders = {domain: data[domain] for domain in ("a", "b") if domain in data}
 
     @classmethod
     def load(cls: type[T], path: Folder) -> T:
@@ -61,7 +61,7 @@ class Trainable:
                 "load it with the class of its method"
             )
         loaded = cls.__new__(cls)
-        loaded._recipe, loaded.out, loaded._sources = None, Path(path).parent, None
+        loaded._recipe, loaded.out, loaded._folders = None, Path(path).parent, {}
         loaded._take(checkpoint)
         return loaded
 
@@ -112,6 +112,7 @@ class Trainable:
         self,
         out: Folder,
         *,
+        direction: str | None = None,
         calibration: Sequence[Folder] = (),
         frames: Sequence[Folder] = (),
     ) -> Path:
@@ -119,25 +120,29 @@ class Trainable:
 
         Args:
             out: folder to make.
+            direction: "b_to_a" for the other network of a CycleGAN or UNIT; the first by default.
             calibration: videos or folders of images that set the ranges of int8; the training's
                 source images by default.
             frames: others, on which every graph is compared with PyTorch; likewise.
 
         Raises:
-            UsageError: This was loaded from a checkpoint, and no frames are given.
+            UsageError: This was loaded from a checkpoint, and no frames are given, or there are
+                fewer than 8 to calibrate on; or there is no such direction.
             GateError: A graph's pictures differ too much.
             MissingDependency: The extra `export` is not installed.
         """
         # The one arrow upwards: this class is a facade over both layers; see ARCHITECTURE.md.
         from dayshift.export.frames import read_frames  # noqa: TID251
-        from dayshift.export.model_folder import export_model  # noqa: TID251
+        from dayshift.export.model_folder import Wanted, export_model  # noqa: TID251
 
-        own = [self._sources] if self._sources else []
+        source = (direction or next(iter(self.checkpoint.networks)))[0]
+        own = [self._folders[source]] if source in self._folders else []
         export_model(
             self.checkpoint,
             Path(out),
             calibration=read_frames([os.fspath(uri) for uri in calibration or own], count=64),
             frames=read_frames([os.fspath(uri) for uri in frames or own], count=24),
+            wanted=Wanted(direction=direction),
         )
         return Path(out)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def test_a_gan_is_trained_used_saved_and_loaded(
     assert not np.array_equal(there, back)
     assert np.array_equal(gan.translate(FRAME), there)
     with pytest.raises(UsageError, match=r"expected a uint8 BGR frame \(H, W, 3\), got float64"):
-        gan.translate(FRAME / 255)
+        gan.translate(cast("Any", FRAME / 255))
     loaded = CycleGAN.load(gan.save(tmp_path / "gan.safetensors"))
     assert np.array_equal(loaded.translate_b_to_a(FRAME), back)
     with pytest.raises(UsageError, match="loaded checkpoint has no data"):
@@ -116,3 +117,27 @@ def test_naming_the_package_costs_nothing(run_python: Callable[..., str]) -> Non
         "print('torch' in sys.modules, 'CycleGAN' in dir(dayshift.train))"
     )
     assert told.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(("direction", "seen"), [(None, "a"), ("b_to_a", "b")])
+def test_a_direction_is_exported_on_images_of_its_own_source(
+    options: Callable[[str], dict[str, Any]],
+    domains: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    direction: str | None,
+    seen: str,
+) -> None:
+    model_folder = pytest.importorskip("dayshift.export.model_folder", reason="needs `export`")
+    frames = importlib.import_module("dayshift.export.frames")
+    read: list[str] = []
+    wanted: list[str | None] = []
+    monkeypatch.setattr(frames, "read_frames", lambda uris, count: read.extend(uris))
+    monkeypatch.setattr(
+        model_folder, "export_model", lambda *_, **how: wanted.append(how["wanted"].direction)
+    )
+    gan = CycleGAN(domains / "a", domains / "b", out=tmp_path / "run", **options("cyclegan"))
+    gan.train(epochs=1, device="cpu")
+    gan.export(tmp_path / "model", direction=direction)
+    assert set(read) == {str(domains / seen)}
+    assert wanted == [direction]
