@@ -7,6 +7,7 @@ many may stay, so that a disk does not fill.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from dayshift.runtime.provenance.mark import Mark
 from dayshift.runtime.sinks.base import Sink, make_folder
 from dayshift.runtime.sinks.video import VideoSink
 
-_NAME = re.compile(r"segment-(\d{8}-\d{6})(?:-(\d+))?\.mp4")
+# Also of what a killed process left behind, which a player still takes: a piece like any other.
+_NAME = re.compile(r"segment-(\d{8}-\d{6})(?:-(\d+))?(?:\.recording-(\d+))?\.mp4")
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class SegmentSink(Sink):
     Args:
         folder: Where they go; created where missing.
         seconds: How long each is.
-        keep: How many complete ones may stay; None keeps all.
+        keep: How many may stay besides the one at work; None keeps all.
         fps: Nominal rate, and the time axis of frames that have no time of their own.
         mark: Put into every file; None leaves them unmarked.
         clock: Seconds that only grow.
@@ -115,7 +117,7 @@ class SegmentSink(Sink):
         segments = sorted(
             ((match[1], int(match[2] or 1)), path)
             for path in self._folder.iterdir()
-            if (match := _NAME.fullmatch(path.name))
+            if (match := _NAME.fullmatch(path.name)) and match[3] != str(os.getpid())
         )
         for _, path in segments[: -self._keep]:
             path.unlink(missing_ok=True)

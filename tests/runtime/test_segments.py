@@ -62,6 +62,16 @@ def test_only_so_many_segments_are_kept_and_other_files_are_left_alone(tmp_path:
     assert counts(tmp_path) == [25, 10]
 
 
+def test_what_a_kill_left_behind_counts_among_those_that_are_kept(tmp_path: Path) -> None:
+    clock = Clock()
+    left = tmp_path / "segment-20200101-000000.recording-1.mp4"
+    left.write_bytes(b"of a process that was killed")
+    with SegmentSink(tmp_path, seconds=1, keep=2, clock=clock) as sink:
+        write(sink, clock, 60)
+    assert not left.exists()
+    assert counts(tmp_path) == [25, 10]
+
+
 def test_another_size_begins_another_segment(tmp_path: Path) -> None:
     with open_sink(f"segments://{tmp_path}") as sink:
         sink.write(image(64), frame(0))
