@@ -43,8 +43,8 @@ from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4  # cars have moved
-# A far headlight is small; and where exactly a lamp stands a network cannot know, so that L1 between
-# small means alone would have it dark.
+# A far headlight is small; and where exactly a lamp stands a network cannot know, so that L1
+# between small means alone would have it dark.
 _PHOTO_POOLS = (2, 8)
 
 
