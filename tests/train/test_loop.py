@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import resource
@@ -7,7 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import pytest
@@ -21,6 +22,7 @@ from dayshift.train.loop.build import make_job
 from dayshift.train.loop.devices import DeviceError, Devices
 from dayshift.train.loop.fit import fit, run
 from dayshift.train.loop.job import Job, Metric
+from dayshift.train.loop.logs import CsvLogger
 from dayshift.train.loop.meter import Progress
 from dayshift.train.loop.stopping import TrainingError
 from dayshift.train.methods.base import Batch, Update
@@ -221,19 +223,9 @@ def test_weights_that_are_no_numbers_are_never_saved(
 def test_unreadable_data_save_what_was_trained(
     data_root: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    class Ending(_WrappedSource):
-        def batches(self, start: int, rank: int, world: int) -> Any:
-            for number, batch in enumerate(self.source.batches(start, rank, world)):
-                if number == 2:
-                    raise DataError("the disk went away")
-                yield batch
-
-    def make() -> Job:
-        job = make_job(tiny_recipe, data_root)
-        return replace(job, source=Ending(job.source))
-
+    job = _ending(tiny_recipe, data_root, 2)
     with pytest.raises(DataError, match="went away"):
-        run(tiny_recipe.run, make, tmp_path, devices=CPU)
+        run(tiny_recipe.run, lambda: job, tmp_path, devices=CPU)
     assert load_checkpoint(tmp_path / "checkpoint.safetensors").step == 2
 
 
@@ -275,6 +267,36 @@ def test_samples_logs_and_the_best_checkpoint_are_written_when_due(
     ]
     assert float(rows[0]["validation/l1"]) == 3.0
     assert any((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize(("better", "worse"), [("lower", 3.0), ("higher", 1.0)])
+def test_what_is_no_number_is_never_the_best_and_does_not_stay_it(
+    better: Literal["lower", "higher"], worse: float
+) -> None:
+    metric = Metric("l1", better, lambda networks: 0.0)
+    assert metric.improves(2.0, None)
+    assert metric.improves(2.0, worse)
+    assert not metric.improves(worse, 2.0)
+    assert metric.improves(2.0, torch.nan)
+    assert not metric.improves(torch.nan, 2.0)
+    assert not metric.improves(torch.nan, None)
+
+
+@pytest.mark.parametrize(("steps_of_data", "status"), [(4, "success"), (2, "failed")])
+def test_loggers_are_told_how_a_run_ended(
+    data_root: Path, tiny_recipe: Recipe, tmp_path: Path, steps_of_data: int, status: str
+) -> None:
+    told: list[str] = []
+
+    class Listening(CsvLogger):
+        def finalize(self, status: str) -> None:
+            told.append(status)
+
+    job = _ending(tiny_recipe, data_root, steps_of_data)
+    with contextlib.suppress(DataError):
+        logger = Listening(tmp_path / "mine.csv")
+        run(tiny_recipe.run, lambda: job, tmp_path, devices=CPU, loggers=[logger])
+    assert told == [status]
 
 
 @pytest.mark.parametrize("torn", ["3,1,2,3\n4,", "1"])
@@ -367,3 +389,17 @@ class _WrappedSource:
     images_per_batch: int
     batches_per_epoch: Any
     facts: Any
+
+
+def _ending(recipe: Recipe, data_root: Path, steps: int) -> Job:
+    """Return a job whose data cannot be read after so many steps."""
+
+    class Ending(_WrappedSource):
+        def batches(self, start: int, rank: int, world: int) -> Any:
+            for number, batch in enumerate(self.source.batches(start, rank, world)):
+                if number == steps:
+                    raise DataError("the disk went away")
+                yield batch
+
+    job = make_job(recipe, data_root)
+    return replace(job, source=Ending(job.source))

@@ -166,3 +166,55 @@ def test_torchrun_starts_the_processes_and_sigterm_saves(
     assert saved.step > 0
     assert saved.state["processes"] == 2
     assert len(saved.state["extra"]) == 2
+
+
+@pytest.mark.slow
+def test_data_that_one_of_two_processes_cannot_read_end_both_and_save_what_was_trained(
+    small_recipe: Callable[..., Recipe], domains: Path, tmp_path: Path
+) -> None:
+    path = write_recipe(small_recipe("cyclegan"), tmp_path / "r.toml")
+    (tmp_path / "train.py").write_text(f"""
+import sys
+from dataclasses import replace
+from pathlib import Path
+from dayshift.runtime.errors import DayshiftError
+from dayshift.train.data import DataError
+from dayshift.train.loop.build import make_job
+from dayshift.train.loop.devices import Devices
+from dayshift.train.loop.fit import run
+from dayshift.train.recipe import load_recipe
+recipe = load_recipe(Path({str(path)!r}))
+class Source:
+    def __init__(self, source):
+        self.source = source
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+    def batches(self, start, rank, world):
+        for number, batch in enumerate(self.source.batches(start, rank, world)):
+            if (rank, number) == (1, 1):
+                raise DataError("the disk went away")
+            yield batch
+def make():
+    job = make_job(recipe, Path({str(domains)!r}))
+    return replace(job, source=Source(job.source))
+try:
+    run(recipe.run, make, Path({str(tmp_path / "run")!r}), devices=Devices("cpu", 2))
+except DayshiftError as error:
+    print(f"{{type(error).__name__}}: {{error}}")
+    sys.exit(1)
+""")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "train.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "DataError: the disk went away",
+        "DayshiftError: process 1 could not go on: the disk went away",
+    ]
+    saved = load_checkpoint(tmp_path / "run/checkpoint.safetensors")
+    assert (saved.step, saved.state["processes"]) == (1, 2)

@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, distributed
 
-from dayshift.runtime.errors import DayshiftError
 from dayshift.runtime.sinks.base import make_folder, write_file
 from dayshift.train.checkpoint import load_checkpoint, save_checkpoint
+from dayshift.train.loop.agreement import Agreement
 from dayshift.train.loop.build import make_job
 from dayshift.train.loop.devices import Devices, open_fabric
 from dayshift.train.loop.job import Job
-from dayshift.train.loop.logs import open_loggers
+from dayshift.train.loop.logs import finalized, open_loggers
 from dayshift.train.loop.meter import Meter, Progress
 from dayshift.train.loop.session import Session
 from dayshift.train.loop.settings import RunSection
@@ -121,7 +121,7 @@ class _Loop:
         self._steps = job.method.total_steps(self._steps_per_epoch)
         self._images_per_step = job.source.images_per_batch * job.settings.accumulate * world
         self._meter = Meter(self._images_per_step)
-        self._check = FiniteCheck()
+        self._check, self._agreement = FiniteCheck(), Agreement(world)
         self._loggers = [*loggers]
         if session.fabric.is_global_zero:
             self._loggers += open_loggers(job.settings.loggers, out, session.step)
@@ -131,6 +131,10 @@ class _Loop:
 
     def run(self) -> None:
         """Train; save at the end, and now and then before."""
+        with finalized(self._loggers):
+            self._train()
+
+    def _train(self) -> None:
         session, look = self._session, 1 if self._fabric.device.type == "cpu" else _GPU_LOOK_STEPS
         batches = session.job.source.batches(
             session.step * self._settings.accumulate,
@@ -145,19 +149,18 @@ class _Loop:
             if (session.step % look == 0 or session.step == self._steps) and self._look():
                 break
         self._save()
-        for logger in self._loggers:
-            logger.finalize("success")
 
     def _take(self, batches: Iterator[Batch]) -> list[Batch]:
-        asked_at = time.monotonic()
+        asked_at, taken, error = time.monotonic(), list[Batch](), None
         try:
             taken = [next(batches) for _ in range(self._settings.accumulate)]
-        except DayshiftError:
-            # Nothing was half done: what was trained is kept. Others could not take part in a save.
-            if self._fabric.world_size == 1:
-                self._save()
-            raise
+        except Exception as raised:  # the other processes are told before it is raised again
+            error = raised
         self._meter.waited(time.monotonic() - asked_at)
+        if (failure := self._agreement.failure(error)) is not None:
+            self._save()  # nothing was half done: what was trained is kept
+            self._agreement.wait()
+            raise failure
         return taken
 
     def _look(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -47,8 +48,12 @@ class Metric:
     measure: Callable[[Translators], float]
 
     def improves(self, value: float, best: float | None) -> bool:
-        """Return whether `value` is better than `best`."""
-        return best is None or (value < best if self.better == "lower" else value > best)
+        """Return whether `value` is better than `best`; what is no number is worse than any."""
+        if math.isnan(value):
+            return False
+        if best is None or math.isnan(best):
+            return True
+        return value < best if self.better == "lower" else value > best
 
 
 @dataclass(frozen=True)

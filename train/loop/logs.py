@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def open_loggers(names: Sequence[LoggerName], out: Path, resume_step: int) -> li
         MissingDependency: TensorBoard is wanted and not installed.
     """
     return [_open(name, out, resume_step) for name in names]
+
+
+@contextlib.contextmanager
+def finalized(loggers: Sequence[Logger]) -> Iterator[None]:
+    """Finalize the loggers at the end of the block, however it ends."""
+    try:
+        yield
+    except BaseException:
+        for logger in loggers:
+            with contextlib.suppress(Exception):  # why the run ended is what is told
+                logger.finalize("failed")
+        raise
+    for logger in loggers:
+        logger.finalize("success")
 
 
 def _open(name: LoggerName, out: Path, resume_step: int) -> Logger:
