@@ -67,13 +67,15 @@ class Comparison:
     """Costs, and the likeness of the student's images to its teacher's.
 
     Attributes:
-        images: how many were compared, none of them trained on where the recipe holds some back.
+        images: how many were compared.
+        held_out: none of them was trained on: the recipe names a folder for validation.
         psnr_db: mean over images; 100 where equal.
         ssim: likewise.
     """
 
     costs: Costs
     images: int
+    held_out: bool
     psnr_db: float
     ssim: float
 
@@ -91,6 +93,8 @@ def compare(
 ) -> Comparison:
     """Translate the recipe's validation images with both, and time them, on a GPU if there is one.
 
+    A recipe without such images has those it trains on.
+
     Args:
         recipe: that the student was trained by.
         data_root: where its data start.
@@ -100,7 +104,8 @@ def compare(
     """
     assert not isinstance(recipe.data, RelightDataSection)  # `Recipe` sees to it
     dataset = recipe.data.open_validation(data_root)
-    count, device = min(_IMAGES, len(dataset)), _device()
+    count, device, source = min(_IMAGES, len(dataset)), _device(), teacher.direction[0]
+    held_out = any(getattr(recipe.data, f"validation{end}", None) for end in ("", f"_{source}"))
     networks = [network.to(device) for network in (student, teacher.network)]
     psnr_db, ssim = [], []
     for index in range(count):
@@ -110,8 +115,8 @@ def compare(
         ssim.append(quality.ssim(*pair))
         if on_progress is not None:
             on_progress(index + 1, count)
-    costs = measure_costs(teacher, student, sample[teacher.direction[0]])
-    return Comparison(costs, count, statistics.fmean(psnr_db), statistics.fmean(ssim))
+    costs = measure_costs(teacher, student, sample[source])
+    return Comparison(costs, count, held_out, statistics.fmean(psnr_db), statistics.fmean(ssim))
 
 
 def costs_if_larger(recipe: Recipe, teacher: Teacher) -> Costs | None:

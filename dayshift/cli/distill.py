@@ -51,7 +51,8 @@ def distill(
 ) -> None:
     """Teach a small real-time network what a large one does; run it again to go on, exactly.
 
-    Ends with both side by side: parameters, time on this machine, likeness on held-out images.
+    Ends with both side by side: parameters, time on this machine, likeness on the recipe's
+    validation images, or on those it trains on where it names none.
     """
     from dayshift.cli.extras import needs
 
@@ -85,7 +86,8 @@ def distill(
     result["comparison"] = found.as_json()
     emit(result, rows, title=f"distilled {chosen.name}", json_to=json_to)
     if json_to != STDOUT:
-        title = f"{found.images} held-out images, PyTorch in single precision, {found.costs.device}"
+        images = f"{found.images} {'held-out' if found.held_out else 'training'} images"
+        title = f"{images}, PyTorch in single precision, {found.costs.device}"
         print_table(title, _table(found), ("", "teacher", "student", "ratio"))
 
 

@@ -145,6 +145,7 @@ def test_the_command_ends_with_both_side_by_side(
     words += ["--out", tmp_path / "run", "--json", tmp_path / "result.json"]
     done = dayshift_command(*words)
     assert done.code == 0, done.err
+    assert "4 training images" in done.out
     for row in ("parameters", "GMACs at 64x64", "ms at 64x64", "PSNR to the teacher", "SSIM to"):
         assert row in done.out
     result = json.loads((tmp_path / "result.json").read_text())
@@ -154,7 +155,7 @@ def test_the_command_ends_with_both_side_by_side(
     assert found["costs"]["student"]["parameters"] == sum(p.numel() for p in student.parameters())
     assert found["costs"]["teacher"]["macs"] > found["costs"]["student"]["macs"] > 0
     assert found["costs"]["latency_ratio"] > 0
-    assert found["images"] == 4
+    assert (found["images"], found["held_out"]) == (4, False)
     assert 0 < found["psnr_db"] < 100
     assert done.err == ""
 
@@ -169,10 +170,13 @@ def test_a_dry_run_names_the_teacher_and_a_larger_student_is_a_warning(
     assert distill["recon"] == 10
     assert distill["teacher"]["checkpoint"] == str(small)
     assert (distill["teacher"]["direction"], len(distill["teacher"]["sha256"])) == ("a_to_b", 64)
+    words += ["--set", 'data.validation_a="a"']
     done = dayshift_command(*words, "--out", tmp_path / "run", "--json", "-")
     assert "warning: the student is no smaller than its teacher" in done.err
     assert "times as fast here" in done.err
-    assert json.loads(done.out)["steps"] == 8
+    result = json.loads(done.out)
+    assert result["steps"] == 8
+    assert result["comparison"]["held_out"]
 
 
 def test_what_cannot_be_distilled_is_one_line(
