@@ -12,6 +12,7 @@ import numpy as np
 from dayshift.runtime.dependencies import missing_dependency
 from dayshift.runtime.errors import SourceError
 from dayshift.runtime.frame import Frame, Pixels
+from dayshift.runtime.image import MIN_SIDE
 from dayshift.runtime.sources.base import Source
 from dayshift.runtime.sources.resize import fill_size
 
@@ -31,7 +32,7 @@ class ImageSource(Source):
         size: (width, height) that every image is scaled and cut to; None keeps each one's own.
 
     Raises:
-        SourceError: There is no image, or the first one cannot be read.
+        SourceError: There is no image, or the first one cannot be read or is too small.
     """
 
     is_live = False
@@ -64,7 +65,14 @@ class ImageSource(Source):
 
     def _load(self, file: Path) -> Pixels:
         pixels = read_image(file)
-        return fill_size(pixels, self._asked_size) if self._asked_size else pixels
+        if self._asked_size:
+            return fill_size(pixels, self._asked_size)
+        if min(pixels.shape[:2]) < MIN_SIDE:
+            height, width = pixels.shape[:2]
+            raise SourceError(
+                f"{file} is {width}x{height}, expected an image of at least {MIN_SIDE}x{MIN_SIDE}"
+            )
+        return pixels
 
 
 def read_image(file: Path) -> Pixels:

@@ -319,6 +319,15 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             opened.read()
 
 
+def test_an_image_too_small_is_named_before_a_model_sees_it(tmp_path: Path) -> None:
+    tiny = tmp_path / "tiny.png"
+    cv2.imwrite(str(tiny), quarters(8, 48))
+    with pytest.raises(SourceError, match=r"tiny.png is 48x8, expected an image of at least 16x16"):
+        open_source(tiny)
+    with open_source(tiny, size=(64, 48)) as opened:
+        assert opened.size == (64, 48)
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").touch()
     with pytest.raises(SourceError, match=r"holds 1 files and no image: .* name the file itself"):
