@@ -7,6 +7,7 @@ them: DAYSHIFT_SOURCE_USER and DAYSHIFT_SOURCE_PASSWORD. No message holds them.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ try:
 except ImportError as error:
     raise missing_dependency("av", error) from error
 
+_PLACE = re.compile(r"(\[[^]]*\]|[^:]*)(:\d*)?")  # host and port
 USER, PASSWORD = "DAYSHIFT_SOURCE_USER", "DAYSHIFT_SOURCE_PASSWORD"
 
 _OPEN_TIMEOUT_S = 10.0
@@ -209,7 +211,12 @@ def network_address(
 def _with_credentials(url: str, environment: Mapping[str, str]) -> str:
     scheme, mark, rest = url.partition("://")
     user, password = environment.get(USER), environment.get(PASSWORD)
-    if not mark or user is None or "@" in rest.partition("/")[0]:
+    authority = rest.partition("/")[0]
+    if "@" in rest and "@" not in authority and not _PLACE.fullmatch(authority):
+        # A / in the password, where an address ends for FFmpeg.
+        typed, _, rest = rest.rpartition("@")
+        return f"{scheme}{mark}{quote(typed, safe=':%')}@{rest}"
+    if not mark or user is None or "@" in authority:
         return url
     secret = f":{quote(password, safe='')}" if password is not None else ""
     return f"{scheme}://{quote(user, safe='')}{secret}@{rest}"

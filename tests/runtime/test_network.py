@@ -20,6 +20,7 @@ import pytest
 
 from dayshift.runtime.errors import SourceError
 from dayshift.runtime.sources import open_source
+from dayshift.runtime.sources.network import network_address
 from dayshift.runtime.sources.supervised import SupervisedSource, Watch
 from dayshift.runtime.streaming.backoff import Backoff
 from dayshift.runtime.streaming.events import Events, State
@@ -95,19 +96,38 @@ def test_an_rtsp_camera_is_live(street_url: str, transport: str) -> None:
 
 
 @needs_rtsp_server
-@pytest.mark.parametrize("where", ["address", "environment"])
+@pytest.mark.parametrize("where", ["address", "address as typed", "environment"])
 def test_credentials_come_from_the_address_or_the_environment(
     where: str, guarded_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = guarded_url
     if where == "address":
         url = url.replace("rtsp://", f"rtsp://{USER}:s3cr%2Ft%40x@")
+    elif where == "address as typed":
+        url = url.replace("rtsp://", f"rtsp://{USER}:{PASSWORD}@")
     else:
         monkeypatch.setenv("DAYSHIFT_SOURCE_USER", USER)
         monkeypatch.setenv("DAYSHIFT_SOURCE_PASSWORD", PASSWORD)
     with open_source(url) as camera:
         assert camera.read() is not None
         assert "s3cr" not in camera.name
+
+
+@pytest.mark.parametrize(
+    ("typed", "opened"),
+    [
+        ("ann:s3/c@r@cam/street", "ann:s3%2Fc%40r@cam/street"),
+        ("ann:s3%2Fcr/@cam/street", "ann:s3%2Fcr%2F@cam/street"),
+        ("ann:s3cr@cam:554/street", "ann:s3cr@cam:554/street"),
+        ("cam:554/street@1", "bob:p%2F@cam:554/street@1"),
+        ("[fe80::1]:554/street@1", "bob:p%2F@[fe80::1]:554/street@1"),
+        ("cam", "bob:p%2F@cam"),
+    ],
+)
+def test_an_address_with_credentials_gets_no_others(typed: str, opened: str) -> None:
+    environment = {"DAYSHIFT_SOURCE_USER": "bob", "DAYSHIFT_SOURCE_PASSWORD": "p/"}
+    address = network_address("shown", f"rtsp://{typed}", environment=environment)
+    assert address.url == f"rtsp://{opened}"
 
 
 @needs_rtsp_server
