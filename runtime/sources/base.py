@@ -28,6 +28,7 @@ class Source(Protocol):
         fps: Nominal frames per second, None where frames have no rate.
         frame_count: How many frames it will give, as far as it says; None where it has no end.
         is_live: Frames come by the clock and are lost when nobody reads them.
+        slow_hint: What may be behind a rate below `fps`, and what helps; empty where none is known.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source(Protocol):
     fps: Fraction | None
     frame_count: int | None
     is_live: bool
+    slow_hint: str = ""
 
     def read(self) -> Frame | None:
         """Wait for the next frame and return it; None at the end.

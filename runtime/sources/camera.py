@@ -40,6 +40,8 @@ class CameraSource(OpenCvSource):
             have the format that was asked for.
     """
 
+    slow_hint = "too dark, or too much for its cable (a smaller size or format=MJPG helps)"
+
     def __init__(
         self,
         device: str,

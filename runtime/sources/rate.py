@@ -13,14 +13,16 @@ class RateWatch:
 
     Args:
         announced: Frames per second by the driver, None where it says nothing.
+        hint: What may be behind a lower rate, and what helps; empty where that is not known.
 
     Attributes:
         fps: Over the last full five seconds; None before.
     """
 
-    def __init__(self, announced: Fraction | None) -> None:
+    def __init__(self, announced: Fraction | None, hint: str = "") -> None:
         self.fps: float | None = None
         self._announced = float(announced) if announced else None
+        self._hint = f": {hint}" if hint else ""
         self._since: float | None = None
         self._count = 0
         self._is_low = False
@@ -45,7 +47,4 @@ class RateWatch:
             return None
         if not self._is_low:
             return f"gives {self.fps:.1f} frames/s again"
-        return (
-            f"gives {self.fps:.1f} frames/s where {self._announced:g} are announced: "
-            "too dark, or too much for its cable (a smaller size or format=MJPG helps)"
-        )
+        return f"gives {self.fps:.1f} frames/s where {self._announced:g} are announced{self._hint}"

@@ -127,7 +127,7 @@ class SupervisedSource(Source):
             newest_wins=not self._keeps_every,
         )
         reader.start()
-        self._rate = RateWatch(self.fps)
+        self._rate = RateWatch(self.fps, self._source.slow_hint)
         return reader
 
     def _patience_s(self) -> float:

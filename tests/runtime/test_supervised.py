@@ -199,8 +199,11 @@ def test_the_newest_frame_wins_where_every_one_is_not_wanted() -> None:
         assert take(source, 2)[-1].index > first.index + 10
 
 
-def test_a_rate_below_the_announced_one_is_told_when_it_begins_and_ends() -> None:
-    rate, told = RateWatch(Fraction(30)), []
+@pytest.mark.parametrize(("hint", "shown"), [("", ""), ("too dark", ": too dark")])
+def test_a_rate_below_the_announced_one_is_told_when_it_begins_and_ends(
+    hint: str, shown: str
+) -> None:
+    rate, told = RateWatch(Fraction(30), hint), []
     now = 0.0
     for fps in (30, 15, 15, 30, 30):
         for _ in range(fps * 6):
@@ -208,7 +211,7 @@ def test_a_rate_below_the_announced_one_is_told_when_it_begins_and_ends() -> Non
             told += [rate.note(now)]
     said = [line for line in told if line is not None]
     assert len(said) == 2
-    assert "where 30 are announced" in said[0]
+    assert said[0].endswith(f"where 30 are announced{shown}")
     assert said[1].endswith("frames/s again")
 
 
