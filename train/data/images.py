@@ -51,7 +51,9 @@ def list_images(folders: Iterable[Path], pattern: str = "*") -> list[Path]:
     paths: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"no folder {folder}: give the folder that holds it with --data")
+            raise DataError(
+                f"no folder {folder}: expected one with images; a recipe's are below that of --data"
+            )
         paths += [p for p in folder.glob(pattern) if _is_image(p)]
     if not paths:
         found = "; ".join(f"{folder} holds {_contents(folder)}" for folder in folders)

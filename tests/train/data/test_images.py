@@ -108,7 +108,7 @@ def test_resized_labels_are_values_that_were_there() -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere.*--data"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere: expected one with images"):
         images.list_images([tmp_path / "nowhere"])
 
 
