@@ -183,6 +183,9 @@ def test_a_second_run_does_only_what_is_missing(
     assert (len(again["translated"]), len(again["skipped"])) == (1, 1)
     assert (out / "a.png").stat().st_mtime_ns == kept
     assert len(json.loads(dayshift_command(*words, "--overwrite").out)["translated"]) == 2
+    (out / "b.png").unlink()
+    assert " 1 file, 1 frame, " in dayshift_command(*words[:-2]).out
+    assert " 2 files, 2 frames, " in dayshift_command(*words[:-2], "--overwrite").out
 
 
 def test_an_interrupt_keeps_whole_results_and_removes_the_unfinished_one(

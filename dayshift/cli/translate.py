@@ -209,9 +209,14 @@ def _result(outcome: Outcome, seconds: float) -> dict[str, Any]:
 
 def _rows(outcome: Outcome, seconds: float, out: str) -> list[tuple[str, str]]:
     rate = f", {outcome.frames / seconds:.1f} frames/s" if outcome.frames else ""
+    frames = _count(outcome.frames, "frame")
     return [
-        ("translated", f"{len(outcome.translated)} files, {outcome.frames} frames{rate}"),
+        ("translated", f"{_count(len(outcome.translated), 'file')}, {frames}{rate}"),
         ("skipped", f"{len(outcome.skipped)} that were there already"),
         ("failed", f"{len(outcome.failed)}"),
         ("folder", out),
     ]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
