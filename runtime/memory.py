@@ -1,4 +1,4 @@
-"""Memory that an engine may take for a graph: what the machine has free, and no more.
+"""Memory that an engine may take for a graph: what the machine has free, and little more.
 
 A graph of a few hundred bytes can ask for terabytes. Linux hands out more memory than there is and
 ends a process, perhaps another one, when it is used; with a limit the engine is refused instead,
@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _KIB = 1024
+# The limit is the whole process's: a stream that runs meanwhile needs room for its threads' stacks,
+# images and the encoder, most of which it never touches.
+_FOR_OTHERS = 256 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
 _limiting = threading.Lock()
@@ -38,7 +41,9 @@ def free_memory() -> int | None:
 
 @contextlib.contextmanager
 def no_more_than_free() -> Iterator[None]:
-    """Hold the process to the memory that is free now. Threads may be inside at the same time.
+    """Hold the process to the memory that is free now, and a margin for what else it does.
+
+    Threads may be inside at the same time.
 
     Not for GPUs: their drivers reserve addresses by the terabyte.
     """
@@ -61,7 +66,7 @@ def _lower(before: tuple[int, int]) -> None:
     used, free = _read_kib(Path("/proc/self/status"), "VmData"), free_memory()
     if sys.platform != "linux" or used is None or free is None:
         return
-    ends = [used + free, *(end for end in before if end != resource.RLIM_INFINITY)]
+    ends = [used + free + _FOR_OTHERS, *(end for end in before if end != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_DATA, (min(ends), before[1]))
 
 

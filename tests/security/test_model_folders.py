@@ -207,6 +207,20 @@ def test_the_limit_ends_with_the_last_who_asked_for_it() -> None:
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
+def test_a_stream_has_room_while_another_model_is_loaded(run_python: Callable[..., str]) -> None:
+    told = run_python(
+        "import numpy as np; from dayshift.runtime import memory\n"
+        "memory.free_memory = lambda: 0\n"
+        "with memory.no_more_than_free():\n"
+        "    print(len(np.ones(200 << 20, np.uint8)))\n"
+        "    try:\n"
+        "        np.empty(300 << 20, np.uint8)\n"
+        "    except MemoryError:\n"
+        "        print('refused')"
+    )
+    assert told.split() == [str(200 << 20), "refused"]
+
+
 def test_in_a_container_its_own_memory_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
