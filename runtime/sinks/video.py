@@ -121,6 +121,15 @@ class VideoSink(Sink):
         except (av.error.FFmpegError, OSError) as error:
             raise self._file.failed(error) from error
 
+    @property
+    def is_playable(self) -> bool:
+        """Whether a recording has a picture so far: of a full disk there is a header alone."""
+        try:
+            with av.open(f"file:{self._file.part}") as container:
+                return next(container.decode(video=0), None) is not None
+        except (av.error.FFmpegError, OSError, IndexError):
+            return False
+
     def close(self) -> None:
         """Write what the encoder still holds, mark the file, and give it its name.
 
@@ -148,7 +157,7 @@ class VideoSink(Sink):
             sign_video(self._file.path, self._mark, length)
 
     def abort(self) -> None:
-        """Remove the unfinished file; a recording stays under its temporary name."""
+        """Remove the unfinished file; a recording that plays stays under its temporary name."""
         if not self._is_open:
             return
         self._is_open = False
@@ -156,7 +165,7 @@ class VideoSink(Sink):
             self._complete()
         except (av.error.FFmpegError, OSError):
             _log.debug("closing %s failed", self._file.part, exc_info=True)
-        if self._is_recording and self._stream is not None:
+        if self._is_recording and self.is_playable:
             _log.warning("%s broke off: what there is is in %s", self.name, self._file.part)
         else:
             self._file.discard()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,6 +97,78 @@ def test_a_segment_that_cannot_be_completed_is_an_error(tmp_path: Path) -> None:
     part.rename(tmp_path / "elsewhere.mp4")
     with pytest.raises(SinkError, match="cannot write"):
         sink.close()
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Let writes fail half-way, by the kernel's limit on a file's size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_span(sink: SegmentSink, clock: Clock, start_s: int, end_s: int) -> None:
+    for index in range(start_s * 5, end_s * 5):
+        clock.now = index / 5
+        sink.write(image(), Frame(image(), index, 0.0, clock.now))
+
+
+def test_recording_goes_on_when_a_full_disk_has_space_again_and_the_gap_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    sink = SegmentSink(tmp_path, seconds=10, fps=Fraction(5), clock=clock)
+    write_span(sink, clock, 0, 18)
+    with full_disk():
+        write_span(sink, clock, 18, 51)
+    write_span(sink, clock, 51, 121)
+    with pytest.raises(SinkError, match=r"segments .* has gaps: for [678]\d s nothing could be"):
+        sink.close()
+    told = [record.message for record in caplog.records if "segments" in record.message]
+    assert len(told) == 2
+    assert "cannot write" in told[0]
+    assert told[0].endswith("a new one is tried every 30 s")
+    assert "nothing could be written" in told[1]
+    first, broken_off, *others = counts(tmp_path)
+    assert (first, len(list(tmp_path.glob("*.recording-*")))) == (50, 1)
+    assert 15 < broken_off < 45
+    assert 200 < sum(others) <= 5 * 50
+
+
+def test_what_broke_off_counts_among_those_that_are_kept(tmp_path: Path) -> None:
+    clock = Clock()
+    sink = SegmentSink(tmp_path, seconds=10, keep=2, fps=Fraction(5), clock=clock)
+    write_span(sink, clock, 0, 18)
+    with full_disk():
+        write_span(sink, clock, 18, 51)
+    write_span(sink, clock, 51, 121)
+    with pytest.raises(SinkError, match="has gaps"):
+        sink.close()
+    whole, rest = counts(tmp_path)
+    assert (whole, 0 < rest <= 50) == (50, True)
+
+
+def test_a_disk_that_stays_full_ends_the_recording_after_a_day(tmp_path: Path) -> None:
+    clock = Clock()
+    sink = SegmentSink(tmp_path, seconds=10, fps=Fraction(5), clock=clock)
+    write_span(sink, clock, 0, 11)
+    with full_disk():
+        write_span(sink, clock, 11, 51)
+        with pytest.raises(SinkError, match="cannot write"):
+            write_span(sink, clock, 86_500, 86_600)
+        sink.abort()
+
+
+def test_a_disk_that_is_full_from_the_start_is_an_error_at_once(tmp_path: Path) -> None:
+    clock = Clock()
+    sink = SegmentSink(tmp_path, fps=Fraction(5), clock=clock)
+    with full_disk(), pytest.raises(SinkError, match="cannot write"):
+        write_span(sink, clock, 0, 25)
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("uri", ["segments://", "segments://x?seconds=0", "segments://x?size=3"])

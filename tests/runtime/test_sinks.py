@@ -356,6 +356,17 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_recorded(tmp_path: Path) -> 
     assert len(read_images(tmp_path / name)) in range(13, 80)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_of_a_disk_that_was_full_at_once_nothing_is_left_or_claimed(tmp_path: Path) -> None:
+    code = FULL_DISK.replace("400_000", "1_000")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"cannot write {tmp_path}/out.mp4 (File too large): name a file")
+    assert done.stderr == ""
+    assert names_in(tmp_path) == []
+
+
 # Folders of images
 
 
