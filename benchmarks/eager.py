@@ -17,7 +17,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dayshift.export.core_graph import prepare
+from dayshift.export.core_graph import prepare, reorder_planes
 from dayshift.runtime.backends import Shapes
 from dayshift.runtime.backends.base import Array
 from dayshift.runtime.errors import BackendError, ModelError
@@ -70,10 +70,17 @@ class TorchBackend:
 
 
 class MapsModule(nn.Module):
-    """A gain-and-light network in BGR: from the small frame to the two small maps."""
+    """A gain-and-light network in BGR: from the small frame to the two small maps.
+
+    Args:
+        network: as `prepare` leaves it, its planes in a picture's order. They become those of
+            space-to-depth in BGR here, which PyTorch has a layer for.
+    """
 
     def __init__(self, network: GainLight) -> None:
         super().__init__()
+        pixels = network.config.fold**2
+        reorder_planes(network, [3 * at + colour for colour in range(3) for at in range(pixels)])
         self.network = network
 
     @property
@@ -147,7 +154,7 @@ def module_of_model(
             f"weights of {spec.network.name} cannot be read back from a graph: "
             "name its checkpoint to measure it in PyTorch"
         )
-    deployed = prepare(network)  # its structure: batch norm folded, BGR in and out
+    deployed = prepare(network)  # its structure: batch norm folded, planes in a picture's order
     deployed.load_state_dict(_weights(folder, spec, deployed))
     assert isinstance(deployed, GainLight)
     if isinstance(form, MapsForm) or form.short_side is None:
@@ -181,7 +188,6 @@ def module_of_network(model: str) -> tuple[nn.Module, bool]:
         torch.manual_seed(0)
         network, is_trained = build_network(model), False
     if isinstance(network, GainLight):
-        # Trained in RGB, measured in BGR: the planes of both ends are swapped once, in the weights.
         deployed = prepare(network)
         assert isinstance(deployed, GainLight)
         return MapsModule(deployed), is_trained

@@ -13,7 +13,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 import torch
@@ -180,19 +180,29 @@ def _fold_batch_norm(module: nn.Module) -> None:
                 child[index + 1] = nn.Identity()
 
 
-@torch.no_grad()
 def _fold_pixel_order(network: GainLight) -> None:
-    """Reorder the stem's input planes and the heads' output planes.
+    """Reorder planes from space-to-depth's order, colour by colour in RGB, to a picture's.
 
-    From space-to-depth's order, colour by colour in RGB, to the one in which a block's pixels lie
-    in a camera's picture: then nothing but rows of blocks must change places.
+    As a block's pixels lie there, nothing but rows of blocks must change places around the network.
     """
-    fold = network.config.fold
-    in_picture = [colour * fold**2 + pixel for pixel in range(fold**2) for colour in (2, 1, 0)]
+    pixels = network.config.fold**2
+    reorder_planes(
+        network, [colour * pixels + pixel for pixel in range(pixels) for colour in (2, 1, 0)]
+    )
+
+
+@torch.no_grad()
+def reorder_planes(network: GainLight, order: Sequence[int]) -> None:
+    """Reorder the planes that the stem reads and those that the heads make, in the weights.
+
+    Args:
+        network: Changed in place.
+        order: Of each plane, which it was.
+    """
     stem = network.stem[0]
     assert isinstance(stem, nn.Conv2d)
-    stem.weight.copy_(stem.weight[:, in_picture])
+    stem.weight.copy_(stem.weight[:, order])
     for head in (network.dimming, network.lamps):
         assert head.bias is not None
-        head.weight.copy_(head.weight[in_picture])
-        head.bias.copy_(head.bias[in_picture])
+        head.weight.copy_(head.weight[order])
+        head.bias.copy_(head.bias[order])

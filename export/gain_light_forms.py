@@ -23,7 +23,7 @@ import onnx
 
 from dayshift.export.forms import HEADER, assemble, model_part, text_part
 from dayshift.runtime.spec import State
-from dayshift.train.networks.gain_light import BORDER, GainLightConfig
+from dayshift.train.networks.gain_light import BORDER, FAR_BORDER, GainLightConfig
 
 # Of the maps before, so much is replaced where nothing changed: sensor noise is averaged over about
 # twenty frames.
@@ -42,7 +42,7 @@ _EXTEND = """
     bordered = Add(small_sides, both_borders)
     below = Neg(bordered)
     missing = Mod(below, stride)
-    after_sides = Add(missing, border)
+    after_sides = Add(missing, far_border)
     pads = Concat<axis = 0>(zero, border, two_zeros, after_sides, zero)
     extended = Pad<mode = "edge">(small, pads)
     extended_sides = Add(bordered, missing)
@@ -237,8 +237,9 @@ def _constants(config: GainLightConfig) -> dict[str, np.ndarray]:
         "three": [3],
         "two_zeros": [0, 0],
         "stride": [stride, stride],
-        "both_borders": [2 * BORDER, 2 * BORDER],
+        "both_borders": [BORDER + FAR_BORDER, BORDER + FAR_BORDER],
         "border": [BORDER, BORDER],
+        "far_border": [FAR_BORDER, FAR_BORDER],
         "sides": [0, 1],  # axes of height and width of blocks
         "image_sides": [1, 2],
         "shrunk": [2, 4],  # axes inside what becomes a pixel of the small frame

@@ -80,7 +80,7 @@ def test_an_openvino_row_names_benchmark_app_with_its_file_shape_hint_and_precis
     assert Path(words[2]).name == "maps.int8.onnx"
     assert Path(words[2]).is_file()
     (shapes,) = (word for word in words if word.startswith("frame["))
-    assert shapes.startswith("frame[1,180,320,3],strength[1],lamps[1],state_gain[1,48,45,80]")
+    assert shapes.startswith("frame[1,180,320,3],strength[1],lamps[1],state_gain[1,45,80,48]")
     assert words[words.index("-hint") + 1] == "latency"
     assert words[words.index("-infer_precision") + 1] == "f32"
 

@@ -198,12 +198,13 @@ def test_a_state_that_changes_in_its_place_is_read_anew(folder: Path, backend: B
     graph = open_backend(backend, read_graph(folder, form.files["fp32"]), shapes, "fp32")
     cold = {name: array.copy() for name, array in graph.infer(graph_inputs(form, frame)).items()}
     kept = {name: np.zeros_like(cold[next_state(name)]) for name in STATES}
-    for content in (0.0, 1.5):
-        for array in kept.values():
-            array[:] = content
+    bright = {"state_gain": 0.9, "state_light": 0.9, "state_seen": cold["state_seen_next"]}
+    for content in (dict.fromkeys(STATES, 0.0), bright):
+        for name, array in kept.items():
+            array[:] = content[name]
         in_place = graph.infer(graph_inputs(form, frame, states=kept))["light"].copy()
         anew = {name: array.copy() for name, array in kept.items()}
         assert np.array_equal(
             in_place, graph.infer(graph_inputs(form, frame, states=anew))["light"]
         )
-        assert np.array_equal(in_place, cold["light"]) == (content == 0)
+        assert np.array_equal(in_place, cold["light"]) == (content is not bright)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from dayshift.runtime.errors import UsageError
+from dayshift.runtime.model import load
+from dayshift.runtime.model_files import load_spec
 from dayshift.train import CUT, SPADE, UNIT, CycleGAN, Pix2Pix
 from dayshift.train.checkpoint import CheckpointError, load_checkpoint
 from dayshift.train.data.images import read_image
@@ -107,7 +109,7 @@ def test_spade_paints_label_maps(
 
 def test_a_presets_name_stands_for_a_network_and_a_wrong_option_is_named() -> None:
     CUT("a", "b", generator="gain_light_image", variant="fastcut")
-    with pytest.raises(RecipeError, match=r"CycleGAN: cyclegan\.cycles: Extra inputs"):
+    with pytest.raises(RecipeError, match=r"CycleGAN: cyclegan\.cycles: there is no such field"):
         CycleGAN("a", "b", cycles=3)
 
 
@@ -132,7 +134,7 @@ def test_a_direction_is_exported_on_images_of_its_own_source(
     frames = importlib.import_module("dayshift.export.frames")
     read: list[str] = []
     wanted: list[str | None] = []
-    monkeypatch.setattr(frames, "read_frames", lambda uris, count: read.extend(uris))
+    monkeypatch.setattr(frames, "read_frames", lambda uris, count: read.extend(uris) or [])
     monkeypatch.setattr(
         model_folder, "export_model", lambda *_, **how: wanted.append(how["wanted"].direction)
     )
@@ -141,3 +143,43 @@ def test_a_direction_is_exported_on_images_of_its_own_source(
     gan.export(tmp_path / "model", direction=direction)
     assert set(read) == {str(domains / seen)}
     assert wanted == [direction]
+
+
+def test_a_gan_of_few_images_is_exported_without_int8_and_says_why(
+    options: Callable[[str], dict[str, Any]],
+    domains: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("dayshift.export.model_folder", reason="needs `export`")
+    gan = CycleGAN(domains / "a", domains / "b", **options("cyclegan"), out=tmp_path / "cyclegan")
+    gan.train(epochs=1, device="cpu")
+    out = gan.export(tmp_path / "model")
+    spec = load_spec(out)
+    assert set(spec.quality) | set(spec.refused) == {"fp32", "fp16", "int8"}
+    assert spec.quality["fp32"].n_frames == 4
+    why = "4 images to calibrate on, of 8 or more: give calibration"
+    assert spec.refused["int8"] == why
+    assert f"{out} has no int8: {why}" in caplog.messages
+    # There is a recipe of that name, which these images have not seen.
+    assert spec.training.recipe == "a recipe of one's own, cyclegan"
+    frame = read_image(domains / "a" / "0.png")
+    with load(out, precision="fp32", backend="onnxruntime") as model:
+        assert np.abs(model(frame).astype(int) - gan.translate(frame)).max() <= 1
+
+
+@pytest.mark.slow
+def test_the_search_for_int8_has_a_budget_and_frames_that_were_asked_for_must_be_enough(
+    options: Callable[[str], dict[str, Any]], domains: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("dayshift.export.model_folder", reason="needs `export`")
+    gan = CycleGAN(domains / "a", domains / "b", **options("cyclegan"), out=tmp_path / "run")
+    gan.train(epochs=1, device="cpu")
+    with pytest.raises(UsageError, match="got 4 frames to calibrate on, expected 8 or more"):
+        gan.export(tmp_path / "model", calibration=[domains / "a"])
+    gan.export(tmp_path / "model", calibration=[domains / "a", domains / "b"], budget_s=0)
+    spec = load_spec(tmp_path / "model")
+    assert "int8" in spec.quality or "int8" in spec.refused
+    assert (tmp_path / "model" / "int8.jpg").is_file()
+    if "int8" in spec.quality:
+        assert "of 1 trials" in spec.quality["int8"].how

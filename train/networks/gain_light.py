@@ -21,7 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BORDER = 8  # pixels the small frame is extended by on each side before the branch sees it
+# Pixels that the small frame is extended by before the branch sees it: above and to the left, and
+# at least below and to the right. Training crops have no less: nearer than that, the zeros around
+# the branch's layers would show as lights along the edge.
+BORDER, FAR_BORDER = 8, 16
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,11 @@ class ResidualBlock(nn.Module):
 def extend(small: Tensor, stride: int) -> Tensor:
     """Return a small frame (N, 3, h, w) as the branch sees it.
 
-    Its edge is repeated outwards by `BORDER`, and at the bottom and right up to a multiple of the
-    stride. Zero padding would otherwise show as a frame around the picture.
+    Its edge is repeated outwards by `BORDER`, at the bottom and right by `FAR_BORDER` and up to a
+    multiple of the stride. Zero padding would otherwise show as a frame around the picture.
     """
     h, w = small.shape[-2:]
-    right, bottom = (BORDER + -(side + 2 * BORDER) % stride for side in (w, h))
+    right, bottom = (FAR_BORDER + -(side + BORDER + FAR_BORDER) % stride for side in (w, h))
     return functional.pad(small, (BORDER, right, BORDER, bottom), mode="replicate")
 
 
