@@ -14,7 +14,7 @@ from dayshift.runtime.spec import FullForm
 
 _SIDE = 256  # what most of these networks were trained at
 _LARGEST_CUT = 2.0
-_LEAST_FRAMES = 8
+LEAST_FRAMES = 8  # to calibrate on
 _HELD_OUT = 4  # every fourth
 
 
@@ -109,9 +109,9 @@ def hold_out(frames: Sequence[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
     Raises:
         UsageError: There are too few.
     """
-    if len(frames) < _LEAST_FRAMES:
+    if len(frames) < LEAST_FRAMES:
         raise UsageError(
-            f"got {len(frames)} frames to calibrate on, expected {_LEAST_FRAMES} or more, real "
+            f"got {len(frames)} frames to calibrate on, expected {LEAST_FRAMES} or more, real "
             "ones like those that the model will see"
         )
     held_out = list(frames[_HELD_OUT - 1 :: _HELD_OUT])

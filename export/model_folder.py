@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 from torch import nn
@@ -23,6 +22,7 @@ from dayshift.export.core_graph import (
 from dayshift.export.frames import fit_frames, read_labels, sizes_to_compare
 from dayshift.export.onnx_file import read_segmenter
 from dayshift.export.parity import ParityRow, measure_parity
+from dayshift.export.pictures import write_preview
 from dayshift.export.quantize import Outcome, Settings, quantize_in
 from dayshift.export.reference import Translate, segmented_labels, torch_translator
 from dayshift.export.search import OnTrial
@@ -34,6 +34,7 @@ from dayshift.runtime.whole_folder import whole_folder
 from dayshift.train.checkpoint import Checkpoint
 from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 from dayshift.train.networks.spade import SpadeGenerator
+from dayshift.train.recipe import describe_origin
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def export_model(
             frames = read_labels(frames, forms.full.label_count)
         fitted = fit_frames(frames, sizes_to_compare(forms.full))
         reference = _reference(network, forms.full, wanted)
-        _write_preview(part / "preview.jpg", fitted[0], reference(fitted[0]))
+        write_preview(part / "preview.jpg", fitted[0], reference(fitted[0]))
         save_spec(part, model)
         rows = measure_parity(part, model, fitted, reference)
         model = model.model_copy(update={"quality": {"fp32": _quality(rows)}})
@@ -242,7 +243,7 @@ def _describe(
         controls=spec.Controls(lamps=spec.Control() if "lamps" in forms.full.controls else None),
         forms=forms,
         training=spec.Training(
-            recipe=f"train/recipes/{recipe['name']}.toml" if recipe else f"imported from {origin}",
+            recipe=describe_origin(recipe) if recipe else f"imported from {origin}",
             data=[f"{count} {kind}" for kind, count in counts.items()],
             licence=recipe.get("data", {}).get("licence")
             or "unknown: that of its weights and data",
@@ -269,13 +270,3 @@ def _quality(rows: Sequence[ParityRow]) -> spec.Quality:
     worst = min(rows, key=lambda row: row.difference.psnr_db or np.inf)
     fields = {k: v for k, v in worst.as_json().items() if k not in ("precision", "sizes")}
     return spec.Quality.model_validate({"reference": "PyTorch float32"} | fields)
-
-
-def _write_preview(path: Path, frame: Pixels, image: Pixels) -> None:
-    width = 640
-    height = round(frame.shape[0] * width / frame.shape[1])
-    if frame.ndim == 2:  # label numbers are spread over the greys
-        spread = 255 // max(1, int(frame.max()))
-        frame = np.repeat((frame * np.uint8(spread))[..., None], 3, axis=2)
-    halves = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in (frame, image)]
-    cv2.imwrite(str(path), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
 import onnx
 
 from dayshift.export.calibrate import Activations, collect_activations
@@ -27,6 +26,7 @@ from dayshift.export.frames import frames_for, hold_out
 from dayshift.export.half import half_nodes, to_half
 from dayshift.export.int8 import Int8Maker, feeds_of
 from dayshift.export.onnx_file import parse_graph
+from dayshift.export.pictures import write_jpeg
 from dayshift.export.qdq import CHANNEL_AXIS, find_convolutions
 from dayshift.export.runner import Runner, time_ratio
 from dayshift.export.search import OnTrial, choose, search
@@ -59,12 +59,14 @@ class Settings:
         budget_s: How long the search for int8 goes on; the trial at work is finished.
         most_time: What a precision may take of the time of fp32, where this machine computes in it.
         size: (height, width) that a network of any size is calibrated at.
+        without_int8: Why int8 is not made, if so; no frame is held out then.
     """
 
     int8: Limits = INT8_LIMITS
     budget_s: float = 180.0
     most_time: float = 1.0
     size: tuple[int, int] | None = None
+    without_int8: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def quantize_in(
     """Write fp16 and int8 beside the fp32 graphs of a folder that nobody reads yet."""
     settings = settings or Settings()
     job = _Job(folder, spec, frames, settings)
-    outcomes = [job.half(), job.int8(on_trial)]
+    outcomes = [job.half()] if settings.without_int8 else [job.half(), job.int8(on_trial)]
     return job.finish(outcomes), outcomes
 
 
@@ -152,7 +154,7 @@ class _Job:
         self._name = "maps" if "maps" in self._forms else "full"
         self._form = self._forms[self._name]
         shown = frames_for(spec.forms.full, frames, settings.size)
-        calibration, self._held_out = hold_out(shown)
+        calibration, self._held_out = (shown, shown) if settings.without_int8 else hold_out(shown)
         self._feeds = feeds_of(self._form, calibration)
         self._activations = self._watch()
         self._files: dict[FilePrecision, dict[str, GraphFile]] = {}
@@ -214,7 +216,7 @@ class _Job:
         with Runner(self._form, content[self._name], "int8") as runner:
             images = [runner(frame) for frame in self._held_out]
         worst = draw_worst(images, self._references)
-        cv2.imwrite(str(self._folder / "int8.jpg"), worst, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        write_jpeg(self._folder / "int8.jpg", worst, quality=90)
         how = f"{best.recipe}, of {len(trials)} trials"
         return Outcome("int8", best.difference, round(best.ratio, 3), how, refused)
 
@@ -233,10 +235,12 @@ class _Job:
         for outcome in outcomes:
             if outcome.refused is None:
                 quality[outcome.precision] = self._quality(outcome)
+        without_int8 = self._settings.without_int8
+        refused = {"int8": without_int8} if without_int8 else {}
         update = {
             "forms": Forms.model_validate({name: f.model_dump() for name, f in forms.items()}),
             "quality": quality,
-            "refused": {o.precision: o.refused for o in outcomes if o.refused is not None},
+            "refused": refused | {o.precision: o.refused for o in outcomes if o.refused},
         }
         return self._spec.model_copy(update=update)
 

@@ -45,6 +45,7 @@ VERBS = (
 FACADES = {
     ("train/trainable.py", "dayshift.export.frames"),
     ("train/trainable.py", "dayshift.export.model_folder"),
+    ("train/trainable.py", "dayshift.export.quantize"),
 }
 # What only some layers may import at all.
 TRAINING_LIBRARIES = {"torch", "onnx", "onnxscript", "nncf"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,6 +28,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+OWN_IMAGES = "on images of your own."  # ends the summary of what Python's arguments say
 BUNDLED = Path(__file__).parent / "recipes"
 
 MethodName = Literal["pix2pix", "cyclegan", "unit", "spade", "cut", "relight", "distill"]
@@ -141,6 +143,20 @@ def find_recipe(name: str) -> Path:
             return candidate
     names = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.toml")))
     raise RecipeError(f"no recipe {name!r}: expected a TOML file or one of {names}")
+
+
+def describe_origin(content: Mapping[str, Any]) -> str:
+    """Say where a recipe, as a checkpoint has it, came from: its file in this package or its name.
+
+    Args:
+        content: As JSON.
+    """
+    name, summary = str(content.get("name")), str(content.get("summary"))
+    file = BUNDLED / f"{name}.toml"
+    if summary.endswith(OWN_IMAGES) or not file.is_file():
+        return f"a recipe of one's own, {name}"
+    is_its_own = _read_toml(file).get("method") == content.get("method")
+    return f"train/recipes/{file.name}" if is_its_own else f"a recipe of one's own, {name}"
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from dayshift.train.checkpoint import Checkpoint, CheckpointError, load_checkpoi
 from dayshift.train.data.images import to_image, to_tensor
 from dayshift.train.loop.preview import translate_sample
 from dayshift.train.methods.base import LinearDecay, Section
-from dayshift.train.recipe import MethodName, Recipe, RecipeError, describe_error
+from dayshift.train.recipe import OWN_IMAGES, MethodName, Recipe, RecipeError, describe_error
 
 Folder = str | os.PathLike[str]
 T = TypeVar("T", bound="Trainable")
+
+_log = logging.getLogger(__name__)
 
 
 class Trainable:
@@ -32,7 +35,7 @@ class Trainable:
         run = options.pop("run", {})
         content = {
             "name": Path(out).name if out else self.method,
-            "summary": f"{type(self).__name__} on images of your own.",
+            "summary": f"{type(self).__name__} {OWN_IMAGES}",
             "method": self.method,
             self.method: _named_networks(options),
             "data": data,
@@ -115,6 +118,7 @@ class Trainable:
         direction: str | None = None,
         calibration: Sequence[Folder] = (),
         frames: Sequence[Folder] = (),
+        budget_s: float = 180.0,
     ) -> Path:
         """Write a model folder for `dayshift.load`, and return its path.
 
@@ -122,27 +126,38 @@ class Trainable:
             out: folder to make.
             direction: "b_to_a" for the other network of a CycleGAN or UNIT; the first by default.
             calibration: videos or folders of images that set the ranges of int8; the training's
-                source images by default.
+                source images by default, and no int8 where these are fewer than 8.
             frames: others, on which every graph is compared with PyTorch; likewise.
+            budget_s: seconds to search for int8; the trial at work is finished.
 
         Raises:
-            UsageError: This was loaded from a checkpoint, and no frames are given, or there are
-                fewer than 8 to calibrate on; or there is no such direction.
+            UsageError: This was loaded from a checkpoint, and no frames are given; or calibration
+                has fewer than 8; or there is no such direction.
             GateError: A graph's pictures differ too much.
             MissingDependency: The extra `export` is not installed.
         """
         # The one arrow upwards: this class is a facade over both layers; see ARCHITECTURE.md.
-        from dayshift.export.frames import read_frames  # noqa: TID251
+        from dayshift.export.frames import LEAST_FRAMES, read_frames  # noqa: TID251
         from dayshift.export.model_folder import Wanted, export_model  # noqa: TID251
+        from dayshift.export.quantize import Settings  # noqa: TID251
 
         source = (direction or next(iter(self.checkpoint.networks)))[0]
         own = [self._folders[source]] if source in self._folders else []
+        shown = read_frames([os.fspath(uri) for uri in calibration or own], count=64)
+        without_int8 = None
+        if not calibration and len(shown) < LEAST_FRAMES:
+            without_int8 = (
+                f"{len(shown)} images to calibrate on, of {LEAST_FRAMES} or more: give calibration"
+            )
+            _log.warning("%s has no int8: %s", out, without_int8)
         export_model(
             self.checkpoint,
             Path(out),
-            calibration=read_frames([os.fspath(uri) for uri in calibration or own], count=64),
+            calibration=shown,
             frames=read_frames([os.fspath(uri) for uri in frames or own], count=24),
-            wanted=Wanted(direction=direction),
+            wanted=Wanted(
+                direction, quantize=Settings(budget_s=budget_s, without_int8=without_int8)
+            ),
         )
         return Path(out)
 

@@ -145,6 +145,7 @@ def test_a_direction_is_exported_on_images_of_its_own_source(
     assert wanted == [direction]
 
 
+@pytest.mark.slow
 def test_a_gan_of_few_images_is_exported_without_int8_and_says_why(
     options: Callable[[str], dict[str, Any]],
     domains: Path,

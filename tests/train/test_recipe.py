@@ -18,6 +18,7 @@ from dayshift.train.recipe import (
     Recipe,
     RecipeError,
     check_same_recipe,
+    describe_origin,
     find_recipe,
     load_card,
     load_recipe,
@@ -168,3 +169,13 @@ def test_a_card_may_change_while_a_run_goes_on(tmp_path: Path) -> None:
     recipe = load_recipe(find_recipe("day2night")).as_json()
     check_same_recipe(tmp_path, recipe | {"card": None}, recipe | {"card": {"limits": "new"}})
     check_same_recipe(tmp_path, {k: v for k, v in recipe.items() if k != "card"}, recipe)
+
+
+def test_an_origin_is_a_file_only_where_the_recipe_is_that_files() -> None:
+    bundled = load_recipe(find_recipe("cyclegan"), ["cyclegan.pool_size=7"]).as_json()
+    assert describe_origin(bundled) == "train/recipes/cyclegan.toml"
+    own = "a recipe of one's own, "
+    assert describe_origin({**bundled, "name": "mine"}) == f"{own}mine"
+    assert describe_origin({**bundled, "name": "cut"}) == f"{own}cut"
+    by_api = {**bundled, "summary": "CycleGAN on images of your own."}
+    assert describe_origin(by_api) == f"{own}cyclegan"
