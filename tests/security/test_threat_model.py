@@ -45,6 +45,8 @@ def test_every_test_of_this_folder_is_named() -> None:
     helpers |= {"test_a_client_that_watches_is_not_cut"}
     helpers |= {"test_in_a_container_its_own_memory_counts"}
     helpers |= {"test_the_watch_sees_what_telemetry_does"}
+    # FFmpeg has a limit of its own there: it fails for no defence of ours that is taken out.
+    helpers |= {"test_a_video_whose_header_promises_gigabytes_is_refused"}
     for path in Path(__file__).parent.glob("test_*.py"):
         if path.name not in (Path(__file__).name, "test_defences_taken_out.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
