@@ -44,6 +44,7 @@ def test_every_test_of_this_folder_is_named() -> None:
     helpers |= {"test_the_limit_ends_with_the_last_who_asked_for_it"}
     helpers |= {"test_a_client_that_watches_is_not_cut"}
     helpers |= {"test_in_a_container_its_own_memory_counts"}
+    helpers |= {"test_a_stream_has_room_while_another_model_is_loaded"}
     helpers |= {"test_the_watch_sees_what_telemetry_does"}
     # FFmpeg has a limit of its own there: it fails for no defence of ours that is taken out.
     helpers |= {"test_a_video_whose_header_promises_gigabytes_is_refused"}
