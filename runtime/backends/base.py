@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -100,6 +100,45 @@ def check_inputs(inputs: Mapping[str, Array], shapes: Shapes) -> None:
     got = {name: array.shape for name, array in inputs.items()}
     if got != shapes:
         raise BackendError(f"the graph was opened for inputs {dict(shapes)}, got {got}")
+
+
+def check_shapes(
+    engine: BackendName, taken: Mapping[str, Sequence[int | None]], shapes: Shapes
+) -> None:
+    """Refuse names and sides that are not a graph's: engines notice late, in words of their own.
+
+    Args:
+        engine: Its name.
+        taken: The shape of every input that the graph has; None is a side that is open.
+        shapes: Those that `model.json` gives the inputs.
+
+    Raises:
+        BackendError: They do not fit.
+    """
+    misfits = [
+        f"{name} {_show(taken.get(name))} where model.json says {_show(shapes.get(name))}"
+        for name in sorted(taken.keys() | shapes.keys())
+        if not _fits(taken.get(name), shapes.get(name))
+    ]
+    if misfits:
+        raise BackendError(
+            f"{engine} refused the graph, which does not fit its model.json: export the model anew "
+            f"(the graph takes {', '.join(misfits)})"
+        )
+
+
+def _fits(taken: Sequence[int | None] | None, given: Sequence[int] | None) -> bool:
+    if taken is None or given is None:
+        return False
+    return len(taken) == len(given) and all(
+        side in (None, got) for side, got in zip(taken, given, strict=True)
+    )
+
+
+def _show(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "none"
+    return f"({', '.join('?' if side is None else str(side) for side in shape)})"
 
 
 def one_line(error: Exception, limit: int = 300) -> str:

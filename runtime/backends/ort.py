@@ -15,6 +15,7 @@ from dayshift.runtime.backends.base import (
     Provider,
     Shapes,
     check_inputs,
+    check_shapes,
     one_line,
 )
 from dayshift.runtime.backends.nvidia import nvidia_driver
@@ -113,7 +114,9 @@ class OnnxRuntimeBackend:
             session, self.precision = _open_session(graph, precision, chosen, lanes)
         except Exception as error:  # its errors have no base in common but Exception
             raise BackendError(f"onnxruntime refused the graph: {one_line(error)}") from error
-        _check_shapes(session, shapes)
+        sides = {item.name: item.shape for item in session.get_inputs()}
+        taken = {n: [s if isinstance(s, int) else None for s in sides[n]] for n in sides}
+        check_shapes(self.name, taken, shapes)
         self.device: str = _device_of(session)
         if provider is not None and chosen.label not in self.device:
             raise BackendError(
@@ -222,20 +225,3 @@ def _device_of(session: ort.InferenceSession) -> str:
     heavy = [ep for ep, operator in nodes if any(word in operator for word in _HEAVY_OPERATORS)]
     used = set(heavy or [ep for ep, _ in nodes])
     return " and ".join(label for name, label in label_of.items() if name in used) or "CPU"
-
-
-def _check_shapes(session: ort.InferenceSession, shapes: Shapes) -> None:
-    """Refuse what ONNX Runtime would only notice when it runs: wrong names, wrong fixed sides."""
-    expected = {item.name: item.shape for item in session.get_inputs()}
-    fits = expected.keys() == shapes.keys() and all(
-        len(shape) == len(shapes[name])
-        and all(
-            not isinstance(side, int) or side == got
-            for side, got in zip(shape, shapes[name], strict=True)
-        )
-        for name, shape in expected.items()
-    )
-    if not fits:
-        raise BackendError(
-            f"onnxruntime refused the shapes {dict(shapes)}: the graph takes {expected}"
-        )

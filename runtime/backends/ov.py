@@ -15,6 +15,7 @@ from dayshift.runtime.backends.base import (
     Precision,
     Shapes,
     check_inputs,
+    check_shapes,
     one_line,
 )
 from dayshift.runtime.backends.quiet_openvino import without_telemetry
@@ -50,6 +51,8 @@ class OpenVINOBackend:
         hint = _precision_hint(core, precision)
         try:
             compiled = _compile(core, graph, shapes, hint, lanes)
+        except BackendError:
+            raise
         except (
             Exception
         ) as error:  # the bindings raise whatever fits them: RuntimeError, KeyError, …
@@ -144,12 +147,17 @@ def _compile(
     core: ov.Core, graph: bytes, shapes: Shapes, hint: str, lanes: int
 ) -> ov.CompiledModel:
     model = core.read_model(graph)
+    check_shapes("openvino", {p.any_name: _sides(p.partial_shape) for p in model.inputs}, shapes)
     model.reshape({name: list(shape) for name, shape in shapes.items()})
     properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if lanes > 1:
         # A stream of its own for each lane: no frame waits for the threads of another.
         properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(lanes)}
     return core.compile_model(model, "CPU", properties)
+
+
+def _sides(shape: ov.PartialShape) -> list[int | None]:
+    return [side.get_length() if side.is_static else None for side in shape]
 
 
 def _precision_of(compiled: ov.CompiledModel) -> Precision:

@@ -19,6 +19,7 @@ from dayshift.runtime.backends.base import (
     BuildProgress,
     OnBuildProgress,
     Precision,
+    check_shapes,
     one_line,
 )
 from dayshift.runtime.backends.shapes import Ranges
@@ -241,20 +242,10 @@ def _joined(reasons: list[str]) -> str:
 def _check_inputs(network: trt.INetworkDefinition, ranges: Ranges) -> None:
     """Refuse shapes that the graph does not take, before minutes are spent on them."""
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    expected = {tensor.name: tuple(tensor.shape) for tensor in inputs}
-    fits = expected.keys() == ranges.keys() and all(
-        len(shape) == len(ranges[name].best)
-        and all(
-            side in (-1, low) and side in (-1, high)
-            for side, low, high in zip(
-                shape, ranges[name].smallest, ranges[name].largest, strict=True
-            )
-        )
-        for name, shape in expected.items()
-    )
-    if not fits:
-        shapes = {name: item.best for name, item in ranges.items()}
-        raise BackendError(f"tensorrt refused the shapes {shapes}: the graph takes {expected}")
+    taken = {item.name: [None if side == -1 else side for side in item.shape] for item in inputs}
+    for end in ("smallest", "largest"):
+        shapes = {name: getattr(item, end) for name, item in ranges.items()}
+        check_shapes("tensorrt", taken, shapes)
 
 
 def _configure(config: trt.IBuilderConfig, options: BuildOptions) -> None:

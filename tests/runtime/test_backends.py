@@ -123,9 +123,11 @@ def test_what_is_not_a_graph_is_refused_in_one_line(name: str) -> None:
 def test_shapes_that_the_graph_does_not_take_are_refused_on_opening(
     name: str, pristine_model: Path, shapes: dict[str, tuple[int, ...]]
 ) -> None:
-    with pytest.raises(BackendError, match=f"{name} refused the ") as caught:
+    expected = f"{name} refused the graph, which does not fit its model.json: export the model anew"
+    with pytest.raises(BackendError, match=expected) as caught:
         open_backend(name, read_maps(pristine_model, "fp32"), shapes, "fp32")
     assert "\n" not in str(caught.value)
+    assert any(f"where model.json says {shape}" in str(caught.value) for shape in shapes.values())
 
 
 def test_a_closed_backend_says_so(name: str, pristine_model: Path) -> None:
