@@ -134,7 +134,12 @@ def test_a_direction_is_exported_on_images_of_its_own_source(
     frames = importlib.import_module("dayshift.export.frames")
     read: list[str] = []
     wanted: list[str | None] = []
-    monkeypatch.setattr(frames, "read_frames", lambda uris, count: read.extend(uris) or [])
+
+    def read_frames(uris: list[str], *, count: int) -> list[np.ndarray]:
+        read.extend(uris)
+        return []
+
+    monkeypatch.setattr(frames, "read_frames", read_frames)
     monkeypatch.setattr(
         model_folder, "export_model", lambda *_, **how: wanted.append(how["wanted"].direction)
     )
@@ -183,4 +188,4 @@ def test_the_search_for_int8_has_a_budget_and_frames_that_were_asked_for_must_be
     assert "int8" in spec.quality or "int8" in spec.refused
     assert (tmp_path / "model" / "int8.jpg").is_file()
     if "int8" in spec.quality:
-        assert "of 1 trials" in spec.quality["int8"].how
+        assert "of 1 trials" in spec.quality["int8"].model_dump()["how"]
