@@ -9,7 +9,7 @@ windows and the look of a camera by night, others must teach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,8 +19,6 @@ import numpy.typing as npt
 from dayshift.runtime.image import Pixels
 
 Floats = npt.NDArray[np.float32]
-# What lamps in a picture add to its night, (H, W, 3) linear BGR.
-FindLights = Callable[[Pixels], Floats]
 
 DIM_LAMPS = 0.3
 
@@ -33,7 +31,6 @@ _NIGHT_SKY = np.array([0.0105, 0.0068, 0.0052], np.float32)
 _SKY_GLOW = np.array([0.015, 0.014, 0.014], np.float32)
 _DUSK_SKY_TOP = np.array([0.20, 0.105, 0.065], np.float32)
 _DUSK_SKY_LOW = np.array([0.23, 0.20, 0.27], np.float32)
-_AT_DUSK = 0.6  # of the lights: the eye is less open
 _DUSK_TINT = np.array([0.20, 0.145, 0.125], np.float32)
 
 
@@ -52,13 +49,13 @@ class RelitPhoto:
 
 
 class RelitPhotos:
-    """Photos, each relit when it is first asked for: that takes a second, and a run begins at once.
+    """Photos, each relit when it is first asked for: a run begins at once.
 
     Not for several threads at a time.
     """
 
-    def __init__(self, days: Sequence[Pixels], find_lights: FindLights | None = None) -> None:
-        self._days, self._find_lights = days, find_lights
+    def __init__(self, days: Sequence[Pixels]) -> None:
+        self._days = days
         self._relit: dict[int, RelitPhoto] = {}
 
     def __len__(self) -> int:
@@ -67,16 +64,13 @@ class RelitPhotos:
     def __getitem__(self, place: int) -> RelitPhoto:
         """Return the photo at a place."""
         if place not in self._relit:
-            day = self._days[place]
-            lights = self._find_lights(day) if self._find_lights else None
-            self._relit[place] = relight_photo(day, lights)
+            self._relit[place] = relight_photo(self._days[place])
         return self._relit[place]
 
 
-def relight_photo(day: Pixels, lights: Floats | None = None) -> RelitPhoto:
-    """Relight a photo; `lights` burn by night and, less visible, at dusk."""
+def relight_photo(day: Pixels) -> RelitPhoto:
+    """Relight a photo."""
     height = len(day)
-    lights = np.zeros_like(day, np.float32) if lights is None else lights
     sky = sky_matte(day)
     horizon = _horizon(sky)
     linear = (day.astype(np.float32) / 255) ** np.float32(_GAMMA)
@@ -92,13 +86,12 @@ def relight_photo(day: Pixels, lights: Floats | None = None) -> RelitPhoto:
             _by_lamplight(surface) * (_AMBIENT + lamps * (0.22 * share)),
             _NIGHT_SKY + _SKY_GLOW * glow * share,
             sky,
-            lights * share,
         )
         for share in (1.0, DIM_LAMPS)
     )
     detail = np.clip(linear.mean(axis=2, keepdims=True) / 0.5, 0.5, 1.25) ** np.float32(0.5)
     dusk_sky = (_DUSK_SKY_TOP * (1 - glow) + _DUSK_SKY_LOW * glow) * detail
-    dusk = _join(linear * _DUSK_TINT + surface * lamps * 0.10, dusk_sky, sky, lights * _AT_DUSK)
+    dusk = _join(linear * _DUSK_TINT + surface * lamps * 0.10, dusk_sky, sky)
     return RelitPhoto(day, dusk, night, dim)
 
 
@@ -200,8 +193,6 @@ def _to_the_rim(day: Pixels, rough: Floats, reach: int) -> Floats:
     return np.asarray(np.maximum(cv2.GaussianBlur(alike, (0, 0), 0.7), sure), np.float32)
 
 
-def _join(ground: Floats, sky_colour: Floats, sky: Floats, lights: Floats) -> Pixels:
-    share = sky[..., None]
-    joined = ground * (1 - share) + sky_colour * share + lights
-    developed = np.rint(np.clip(joined, 0, 1) ** np.float32(1 / _GAMMA) * 255)
-    return np.asarray(developed, np.uint8)
+def _join(ground: Floats, sky_colour: Floats, sky: Floats) -> Pixels:
+    joined = ground * (1 - sky[..., None]) + sky_colour * sky[..., None]
+    return np.rint(np.clip(joined, 0, 1) ** (1 / _GAMMA) * 255).astype(np.uint8)

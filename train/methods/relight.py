@@ -43,9 +43,7 @@ from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.patchgan import PatchGan, PatchGanConfig
 
 _PAIRED_POOL = 4  # cars have moved
-# A far headlight is small; and where exactly a lamp stands a network cannot know, so that L1
-# between small means alone would have it dark.
-_PHOTO_POOLS = (2, 8)
+_PHOTO_POOL = 4
 
 
 class Relight:
@@ -139,7 +137,6 @@ class Relight:
     ) -> dict[str, Tensor]:
         weights, n, m = self.config.weights, _rendered(batch), _aligned(batch)
         pool = _PAIRED_POOL
-        photos = fake[m:], batch["target"][m:]
         terms = {
             "rendered_l1": weights.rendered_l1 * losses.night_l1(fake[:n], batch["target"][:n]),
             "rendered_gradient": weights.rendered_gradient
@@ -151,12 +148,10 @@ class Relight:
                 functional.avg_pool2d(batch["weight"], pool),
             ),
             "photo_coarse": weights.photo_coarse
-            * torch.stack(
-                [
-                    losses.night_l1(*(functional.avg_pool2d(x, size) for x in photos))
-                    for size in _PHOTO_POOLS
-                ]
-            ).mean(),
+            * losses.night_l1(
+                functional.avg_pool2d(fake[m:], _PHOTO_POOL),
+                functional.avg_pool2d(batch["target"][m:], _PHOTO_POOL),
+            ),
             "smoothness": weights.smoothness * _roughness(maps, batch["small"]),
             "lattice": weights.lattice * self._lattice(maps),
         }

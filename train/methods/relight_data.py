@@ -28,12 +28,7 @@ from torch import Tensor
 from dayshift.runtime.image import Pixels
 from dayshift.train.data import augment, cameras, relit
 from dayshift.train.data.images import list_images, read_image, resize, source_of
-from dayshift.train.data.vehicle_lights import vehicle_lights
-from dayshift.train.data.window_lights import window_lights
 from dayshift.train.methods.base import Batch, Section
-from dayshift.train.metrics.detection import CocoDetector
-from dayshift.train.metrics.espnet import CityscapesSegmenter
-from dayshift.train.metrics.weights import weights_folder
 
 Mask = npt.NDArray[np.float32]  # (H, W) in [0, 1]
 
@@ -52,8 +47,6 @@ class RelightDataSection(Section):
         regrade: range of the power that takes back a camera's exposure where it shot night as
             bright as day.
         shrink: the branch sees the frame shrunk by this.
-        lights: the unpaired photos' nights have lit windows, head and tail lights, where pretrained
-            networks find windows and vehicles; needs their weights, see `metrics.weights`.
     """
 
     layout: Literal["relight"] = "relight"
@@ -73,7 +66,6 @@ class RelightDataSection(Section):
     height: PositiveInt = 256
     width: PositiveInt = 320
     shrink: float = Field(default=1.6, gt=1)
-    lights: bool = False
     dusk_share: float = Field(default=0.35, ge=0, le=1)
     dim_share: float = Field(default=0.2, ge=0, le=1)
 
@@ -95,7 +87,6 @@ class RelightData:
 
         Raises:
             DataError: A folder or picture is missing.
-            WeightsError: A network that finds lights is missing.
         """
         self.section, self._seed = section, seed
         self.renderings = [
@@ -105,8 +96,7 @@ class RelightData:
         ]
         self.pairs = cameras.Pairs.load(root / section.pairs, root, section.tiers)
         days = _by_source(list_images([root / section.days], section.photos))
-        find_lights = _light_finder() if section.lights else None
-        self.days = [relit.RelitPhotos(source, find_lights) for source in days]
+        self.days = [relit.RelitPhotos(source) for source in days]
         self.nights = _by_source(list_images([root / section.nights], section.photos))
 
     @property
@@ -206,13 +196,6 @@ class RelightData:
         source = self.nights[int(rng.integers(len(self.nights)))]
         image = augment.random_crop([source[int(rng.integers(len(source)))]], self._size, rng)[0]
         return self._regrade(image, rng) if image.mean() > _DAYLIT_MEAN else image
-
-
-def _light_finder() -> relit.FindLights:
-    """Return what finds windows and vehicles, and the light they add."""
-    folder = weights_folder()
-    detect, segment = CocoDetector(folder), CityscapesSegmenter(folder)
-    return lambda day: vehicle_lights(day, detect) + window_lights(day, segment)
 
 
 def _to_tensor(images: list[Pixels]) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional
 
 _CRITIC_SHIFT = 16  # pixels; a pretrained network's strides must not meet the maps' in one place
-_RIM = 12  # pixels that discriminators do not see: they would have lamps along the picture's edges
 
 
 def small_motions(images: Tensor) -> Tensor:
@@ -25,7 +24,6 @@ def small_motions(images: Tensor) -> Tensor:
 
 def shifted(images: Tensor) -> Tensor:
     """Cut a strip off two edges, as wide for all of them as is drawn."""
-    images = _inside(images)
     h, w = (side - _CRITIC_SHIFT for side in images.shape[-2:])
     top, left = (int(offset) for offset in torch.randint(0, _CRITIC_SHIFT + 1, (2,)))
     return images[..., top : top + h, left : left + w].float()
@@ -33,8 +31,4 @@ def shifted(images: Tensor) -> Tensor:
 
 def judged(image: Tensor) -> Tensor:
     """Return what a discriminator sees: [-1, 1], at half size, as maps change nothing finer."""
-    return functional.avg_pool2d(_inside(image), 2) * 2 - 1
-
-
-def _inside(images: Tensor) -> Tensor:
-    return images[..., _RIM:-_RIM, _RIM:-_RIM]
+    return functional.avg_pool2d(image, 2) * 2 - 1

@@ -83,7 +83,7 @@ class DetectionsKept:
     def add_detections(self, before: Detections, after: Detections) -> None:
         """Count what was found in the two."""
         same = before.classes[:, None] == after.classes[None]
-        again = same & (overlaps(before.boxes, after.boxes) >= self._least_iou)
+        again = same & (_overlaps(before.boxes, after.boxes) >= self._least_iou)
         self._kept += int(again.any(axis=1).sum())
         self._count += len(before.classes)
 
@@ -123,13 +123,13 @@ def _suppress(scores: _Floats, boxes: _Floats) -> Detections:
     kept: list[int] = []
     for place in np.argsort(-best):
         rivals = [k for k in kept if classes[k] == classes[place]]
-        rivalry = overlaps(boxes[place][None], boxes[rivals])
-        if not (rivalry > _SAME_OBJECT_IOU).any():
+        overlaps = _overlaps(boxes[place][None], boxes[rivals])
+        if not (overlaps > _SAME_OBJECT_IOU).any():
             kept.append(int(place))
     return Detections(boxes[kept], classes[kept].astype(np.int64))
 
 
-def overlaps(a: _Floats, b: _Floats) -> _Floats:
+def _overlaps(a: _Floats, b: _Floats) -> _Floats:
     """Return the IoU (N, M) of boxes (N, 4) and (M, 4)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])

@@ -10,8 +10,8 @@ from dayshift.train.metrics.detection import (
     Detections,
     DetectionsKept,
     _decode,
+    _overlaps,
     _suppress,
-    overlaps,
 )
 from dayshift.train.metrics.weights import WeightsError
 
@@ -40,7 +40,7 @@ def test_without_objects_there_is_no_share() -> None:
 def test_overlap_is_intersection_over_union() -> None:
     a = np.array([[0, 0, 10, 10]], np.float32)
     b = np.array([[5, 0, 15, 10], [0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    assert overlaps(a, b)[0].tolist() == pytest.approx([1 / 3, 1, 0])
+    assert _overlaps(a, b)[0].tolist() == pytest.approx([1 / 3, 1, 0])
 
 
 def test_boxes_come_from_the_place_and_mean_distances_of_each_grid() -> None:
