@@ -90,7 +90,8 @@ class OpenVINOBackend:
                     self._read_where_it_is(name, array)
                 else:
                     np.copyto(self._inputs[name], array, casting="equiv")
-            self._request.infer()
+            # Else it would copy all outputs into new arrays, which nobody reads.
+            self._request.infer(share_outputs=True)
         except Exception as error:
             raise BackendError(f"openvino failed to run the graph: {one_line(error)}") from error
         return self._outputs
