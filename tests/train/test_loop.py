@@ -5,6 +5,7 @@ import csv
 import os
 import resource
 import signal
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,7 +159,8 @@ def test_training_lowers_the_supervised_loss(
         devices=CPU,
         on_progress=lambda now: seen.append(now.terms["rendered_l1"]),
     )
-    assert sum(seen[-4:]) < 0.6 * sum(seen[:4])
+    # Medians: each step sees one rendering, some far brighter than others.
+    assert statistics.median(seen[-8:]) < 0.6 * statistics.median(seen[:8])
 
 
 def test_a_folder_of_another_recipe_is_refused_and_the_field_is_named(
