@@ -78,10 +78,23 @@ _STATES_OUT = """
     float[1, hb, wb, 3] state_seen_next
 """
 
-# Crops the maps and draws them to those before: next = before + gate * (new - before).
+
+def _drawn(name: str) -> str:
+    """Return what crops a map and draws it to the one before it."""
+    return f"""
+    last_{name} = Transpose<perm = [0, 2, 3, 1]>(core_{name})
+    whole_{name} = Squeeze(last_{name}, zero)
+    new_{name} = Slice(whole_{name}, border_blocks, ends, sides)
+    {name}_step = Sub(new_{name}, state_{name})
+    {name}_gated = Mul({name}_step, gate)
+    state_{name}_next = Add(state_{name}, {name}_gated)
+"""
+
+
+# Draws the maps to those before: next = before + gate * (new - before).
 # The gate is of the frame's means over blocks, blurred by three. What was seen is kept as 1 + its
 # level, so that it differs from zeros by at least 1 and the gate is open.
-_STEADY = """
+_STEADY = f"""
     over = Add(small_sides, block_less_one)
     blocks = Div(over, block)
     ends = Add(blocks, border_blocks)
@@ -103,18 +116,8 @@ _STEADY = """
     cut_gate = Cast<to = 1>(is_cut)
     wide_gate = Max(begun, cut_gate)
     gate = Min(wide_gate, full)
-    last_gain = Transpose<perm = [0, 2, 3, 1]>(core_gain)
-    whole_gain = Squeeze(last_gain, zero)
-    new_gain = Slice(whole_gain, border_blocks, ends, sides)
-    gain_step = Sub(new_gain, state_gain)
-    gain_gated = Mul(gain_step, gate)
-    state_gain_next = Add(state_gain, gain_gated)
-    last_light = Transpose<perm = [0, 2, 3, 1]>(core_light)
-    whole_light = Squeeze(last_light, zero)
-    new_light = Slice(whole_light, border_blocks, ends, sides)
-    light_step = Sub(new_light, state_light)
-    light_gated = Mul(light_step, gate)
-    state_light_next = Add(state_light, light_gated)
+    {_drawn("gain")}
+    {_drawn("light")}
     rows_of_blocks = Slice(blocks, zero, one)
     columns_of_blocks = Slice(blocks, one, two)
     runs_shape = Concat<axis = 0>(rows_of_blocks, columns_of_blocks, block, run)
@@ -133,22 +136,25 @@ def _to_picture(name: str, blocks: str) -> str:
 """
 
 
+def _to_levels(name: str) -> str:
+    """Return what makes the uint8 picture of a map."""
+    return f"""
+    {name}_scaled = Mul(state_{name}_next, levels)
+    {name}_rounded = Round({name}_scaled)
+    {name}_clipped = Clip({name}_rounded, black, levels)
+    {name}_pixels = Cast<to = 2>({name}_clipped)
+    {_to_picture(name, f"{name}_pixels")}
+"""
+
+
 _MAPS_AFTER = f"""{HEADER}
 after (uint8[1, h, w, 3] frame, float[hc, wc, 3] means, {_CORE_OUT}, {_STATES_IN})
     => (uint8[1, h, w, 3] gain, uint8[1, h, w, 3] light, {_STATES_OUT}) {{
     shape = Shape(frame)
     small_sides = Slice(shape, one, three)
     {_STEADY}
-    gain_scaled = Mul(state_gain_next, levels)
-    gain_rounded = Round(gain_scaled)
-    gain_clipped = Clip(gain_rounded, black, levels)
-    gain_pixels = Cast<to = 2>(gain_clipped)
-    {_to_picture("gain", "gain_pixels")}
-    light_scaled = Mul(state_light_next, levels)
-    light_rounded = Round(light_scaled)
-    light_clipped = Clip(light_rounded, black, levels)
-    light_pixels = Cast<to = 2>(light_clipped)
-    {_to_picture("light", "light_pixels")}
+    {_to_levels("gain")}
+    {_to_levels("light")}
 }}"""
 
 # `runtime.image.shrink_factor`: max(1, (2 * short + short_side) // (2 * short_side)).
