@@ -135,8 +135,8 @@ class Loader:
                     raise batch
                 yield batch
         finally:
-            # An error's traceback would keep the workers, which ignore SIGTERM: at the end the
-            # program would wait for them for ever.
+            # An error's traceback would keep the workers, which outlive SIGTERM for a while: at the
+            # end the program would wait for them.
             stop = getattr(batches, "_shutdown_workers", None)
             if stop is not None:
                 stop()
