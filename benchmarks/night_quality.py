@@ -22,7 +22,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -31,9 +30,8 @@ import torch
 
 from dayshift.benchmarks.baselines import Translate, make_baselines
 from dayshift.runtime.image import Pixels
-from dayshift.runtime.model import Model, load
+from dayshift.runtime.model import load
 from dayshift.runtime.sources.video import VideoSource
-from dayshift.runtime.stream_memory import Memory
 from dayshift.train.data.images import list_images, read_image
 from dayshift.train.metrics.detection import CocoDetector, DetectionsKept
 from dayshift.train.metrics.distances import kernel_distance
@@ -109,7 +107,7 @@ class NightBench:
         translate: Translate,
         note: Callable[[str], None],
         *,
-        begin_clip: Callable[[], Translate] | None = None,
+        open_stream: Callable[[], Translate] | None = None,
     ) -> Row:
         """Translate the test photos and clips.
 
@@ -117,9 +115,9 @@ class NightBench:
             name: of the row.
             translate: a photo.
             note: told what is being done.
-            begin_clip: gives what translates the frames of one clip; `translate` by default.
+            open_stream: returns what translates one clip's frames in order; `translate` by default.
         """
-        begin_clip = begin_clip or (lambda: translate)
+        open_stream = open_stream or (lambda: translate)
         note(f"{name}: photos")
         images = [translate(day) for day in self._days]
         features = self._features(images)
@@ -133,8 +131,8 @@ class NightBench:
             self._miou(images),
             float(np.mean(edges)),
             self._kept(images),
-            self._flicker(DRIVING, begin_clip, "warping_ratio"),
-            self._flicker(STATIC, begin_clip, "change_ratio"),
+            self._flicker(DRIVING, open_stream, "warping_ratio"),
+            self._flicker(STATIC, open_stream, "change_ratio"),
         )
 
     def halves(self, seed: int = 0) -> tuple[float, float]:
@@ -180,7 +178,7 @@ class NightBench:
         return kept.value()
 
     def _flicker(
-        self, clips: Sequence[str], begin_clip: Callable[[], Translate], ratio: str
+        self, clips: Sequence[str], open_stream: Callable[[], Translate], ratio: str
     ) -> float | None:
         if not self._clip_frames:
             return None
@@ -189,16 +187,10 @@ class NightBench:
             with VideoSource(self._clips / clip, size=(640, 360)) as video:
                 reads = iter(video.read, None)
                 frames = (frame.pixels for frame in islice(reads, self._clip_frames))
-                flicker = measure_flicker(frames, begin_clip())
+                flicker = measure_flicker(frames, open_stream())
             assert flicker is not None  # clips have more than two frames
             found.append(getattr(flicker, ratio))
         return float(np.mean(found))
-
-
-def _stream_of(model: Model) -> Translate:
-    """Return what translates the frames of one stream."""
-    memory = Memory()
-    return lambda frame: model.translate(frame, memory).image
 
 
 def _source(path: Path) -> str:
@@ -237,9 +229,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows += [bench.measure(n, t, note) for n, t in make_baselines(bench.train_nights).items()]
     for model in args.models:
         with load(model, precision=args.precision, strength=args.strength) as loaded:
-            begin = partial(_stream_of, loaded)
             name = f"{loaded.name} {loaded.precision}"
-            rows.append(bench.measure(name, loaded, note, begin_clip=begin))
+            rows.append(bench.measure(name, loaded, note, open_stream=loaded.open_stream))
     halves, probe = bench.halves(), bench.probe_on_photos()
     print("| | KID share | dark | night | mIoU | edges | kept | warp | static |")
     print("|---|---|---|---|---|---|---|---|---|")

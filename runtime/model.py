@@ -7,6 +7,7 @@ frame size, and the last few sizes are kept.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,11 @@ class Model(Closing):
         pixels = check_pixels(frame) if label_count is None else check_labels(frame, label_count)
         height, width = pixels.shape[:2]
         return self._engines.lanes_of(height, width).translate(pixels, self._values, memory)
+
+    def open_stream(self) -> Callable[[Pixels], Pixels]:
+        """Return what translates the frames of one stream, in order, with a memory of its own."""
+        memory = Memory()
+        return lambda frame: self.translate(frame, memory).image
 
     def warm_up(self, height: int, width: int, count: int = 3) -> None:
         """Compile for a frame size and run it, so that the first frame is as fast as the rest."""

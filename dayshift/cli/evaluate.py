@@ -122,7 +122,6 @@ def _subject(
     """Open a model for the runtime, or a checkpoint for PyTorch."""
     from dayshift.runtime.errors import UsageError
     from dayshift.runtime.model import load
-    from dayshift.runtime.stream_memory import Memory
     from dayshift.train.checkpoint import SUFFIX, load_checkpoint
     from dayshift.train.translator import TorchTranslator
 
@@ -133,12 +132,7 @@ def _subject(
         with load(
             model, backend=backend, precision=precision, strength=strength, lamps=lamps
         ) as loaded:
-
-            def open_stream() -> Callable[[Pixels], Pixels]:
-                memory = Memory()
-                return lambda frame: loaded.translate(frame, memory).image
-
-            yield _Subject(f"{loaded.name} {loaded.precision}", loaded, open_stream)
+            yield _Subject(f"{loaded.name} {loaded.precision}", loaded, loaded.open_stream)
         return
     if backend != "auto" or precision != "auto" or lamps is not None:
         raise UsageError(

@@ -135,6 +135,13 @@ def test_the_first_frame_of_a_stream_is_a_photo_and_a_still_one_stays(model: Mod
         assert np.array_equal(model.translate(picture(0), memory).image, photo)
 
 
+def test_a_model_opens_streams_that_remember_each_by_itself(model: Model) -> None:
+    memory, first, second = Memory(), model.open_stream(), model.open_stream()
+    for frame in clip():
+        assert np.array_equal(first(frame), model.translate(frame, memory).image)
+        second(255 - frame)
+
+
 def test_photos_and_other_streams_leave_a_stream_alone(model: Model) -> None:
     alone = Memory()
     expected = [model.translate(frame, alone).image for frame in clip()]
