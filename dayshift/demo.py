@@ -34,6 +34,19 @@ class Demo:
     result: dict[str, Any]
 
 
+class _Beginning(VideoSource):
+    """The first frames of a video, or all of them."""
+
+    def __init__(self, path: Path, frames: int | None) -> None:
+        super().__init__(path)
+        self._most = frames
+        if frames is not None and self.frame_count is not None:
+            self.frame_count = min(frames, self.frame_count)
+
+    def read(self) -> Frame | None:
+        return super().read() if self._most is None or self._index < self._most else None
+
+
 @dataclass(frozen=True)
 class _Moment:
     time_s: float
@@ -48,6 +61,7 @@ def make_demo(
     backend: str = "auto",
     precision: str = "auto",
     clip: Path | None = None,
+    frames: int | None = None,
     marking: Marking = DEFAULT_MARKING,
     on_progress: OnProgress | None = None,
 ) -> Demo:
@@ -59,6 +73,7 @@ def make_demo(
         backend: As for `load`.
         precision: As for `load`.
         clip: A video; the bundled one by default.
+        frames: How many of the clip's frames, from its first; by default all.
         marking: How the video and the sheet are marked as translated.
         on_progress: Called with the frames done and the frames expected.
 
@@ -67,7 +82,7 @@ def make_demo(
     """
     make_folder(out)
     video, sheet, report = (out / f"demo.{suffix}" for suffix in ("mp4", "png", "json"))
-    source = VideoSource(clip or bundled_clip())
+    source = _Beginning(clip or bundled_clip(), frames)
     size = source.size[::-1]
     with (
         source,

@@ -119,6 +119,17 @@ def test_the_sheet_shows_moments_of_all_parts_and_every_strength(
     assert any(np.array_equal(strengths[0].picture, day.picture) for day in days)
 
 
+@pytest.mark.parametrize("frames", [1, 5])
+def test_a_slow_machine_translates_the_first_frames_alone(
+    tiny_model: Path, street_video: Path, tmp_path: Path, frames: int
+) -> None:
+    made = make_demo(tmp_path, model=tiny_model, clip=street_video, frames=frames)
+    with av.open(str(made.video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == frames
+    assert made.result["frames_out"] == made.result["frames_in"] == frames
+    assert cv2.imread(str(made.sheet)) is not None
+
+
 def test_a_truncated_clip_leaves_nothing(
     tiny_model: Path, street_video: Path, tmp_path: Path
 ) -> None:

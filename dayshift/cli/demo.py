@@ -18,6 +18,10 @@ def demo(
     precision: Precision = "auto",
     provenance: Provenance = True,
     label: Label = False,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", metavar="N", min=1, help="Only the first N frames of the clip."),
+    ] = None,
     json_to: JsonTo = None,
 ) -> None:
     """Turn the bundled day clip to night.
@@ -37,6 +41,7 @@ def demo(
             out,
             backend=backend,
             precision=precision,
+            frames=frames,
             marking=Marking(provenance, label),
             on_progress=on_progress,
         )
