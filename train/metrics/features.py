@@ -95,7 +95,10 @@ class InceptionFeatures:
     """pool3 of the Inception v3 that FID and KID were defined on, by torch-fidelity."""
 
     key = "inception"
-    description = "Inception v3 (TensorFlow weights of 2015), 2048 features of pool3, 299x299"
+    description = (
+        "Inception v3 (TensorFlow weights of 2015), 2048 features of pool3, 299x299 by "
+        "TensorFlow 1's bilinear resize"
+    )
 
     def __init__(self, folder: Path | None) -> None:
         """Load the weights.
@@ -111,6 +114,8 @@ class InceptionFeatures:
             from torchmetrics.image.fid import NoTrainInceptionV3
 
             self._network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
+            # The figures of papers are of TensorFlow's first resize, which averages nothing.
+            self._network.use_antialias = False
         except ImportError as error:
             raise MissingDependency(
                 f"Inception features need torch-fidelity ({error}): pip install torch-fidelity"

@@ -77,7 +77,7 @@ class SqueezeNet(nn.Module):
 def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the state of torchvision's `squeezenet1_1` under this module's names."""
     return {
-        f"{name}.{key}": tensor
+        f"{name}.{key.replace('squeeze.', 'squeeze1x1.')}": tensor
         for name, place in _TORCHVISION_PLACES.items()
         for full, tensor in state.items()
         if full.startswith(f"features.{place}.")

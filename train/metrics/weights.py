@@ -1,14 +1,4 @@
-"""Where the pretrained networks that measure are: a folder of files, nothing is downloaded.
-
-| file | what for | where from |
-|---|---|---|
-| squeezenet_v1_1_imagenet_notop.npz | KID, FID and day/night probe | Caffe's SqueezeNet 1.1, OIHW |
-| pt_inception-2015-12-05-6726825d.pth | KID and FID as in papers | releases of torch-fidelity |
-| squeezenet1_1-b8a52dc0.pth | LPIPS, backbone | torchvision |
-| lpips_v0.1_squeeze_lin.pth | LPIPS, heads | weights/v0.1/squeeze.pth of PerceptualSimilarity |
-| espnet_p2_q8_cityscapes_decoder.pth | segmentation | pretrained/decoder of ESPNet |
-| nanodet_m_coco.onnx | detections | NanoDet-m, 416x416 |
-"""
+"""Where the pretrained networks that measure are: a folder of files, nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -34,6 +24,22 @@ WeightsName = Literal[
     "nanodet_m_coco.onnx",
 ]
 
+_ORIGINS: dict[WeightsName, str] = {
+    "squeezenet_v1_1_imagenet_notop.npz": "KID, FID and the day/night probe; Caffe's SqueezeNet "
+    "1.1 (GitHub: DeepCognition/keras-squeezenet, its notop .h5), kernels as OIHW float32 named "
+    "conv1.weight, fire2.squeeze1x1.weight, ...",
+    "pt_inception-2015-12-05-6726825d.pth": "KID and FID as in papers; a file of the releases of "
+    "GitHub: mseitzer/pytorch-fid (toshas/torch-fidelity has it as weights-inception-2015-12-05-"
+    "6726825d.pth)",
+    "squeezenet1_1-b8a52dc0.pth": "LPIPS, the backbone; torchvision's file, which its "
+    "models.squeezenet1_1(weights='DEFAULT') leaves in ~/.cache/torch/hub/checkpoints",
+    "lpips_v0.1_squeeze_lin.pth": "LPIPS, the heads; lpips/weights/v0.1/squeeze.pth of "
+    "GitHub: richzhang/PerceptualSimilarity",
+    "espnet_p2_q8_cityscapes_decoder.pth": "segmentation; pretrained/decoder of "
+    "GitHub: sacmehta/ESPNet",
+    "nanodet_m_coco.onnx": "detections; NanoDet-m at 416x416 (GitHub: RangiLyu/nanodet)",
+}
+
 
 class WeightsError(DayshiftError):
     """Weights of a measuring network are missing or unreadable."""
@@ -58,7 +64,7 @@ def find_weights(name: WeightsName, folder: Path | None) -> Path:
     where = f"is not in {folder}" if folder else "was looked for nowhere"
     raise WeightsError(
         f"{name} {where}: put it into a folder and name that with --weights DIR or "
-        f"{WEIGHTS_VARIABLE}; the table in dayshift/train/metrics/weights.py says where it is from"
+        f"{WEIGHTS_VARIABLE}. It is for {_ORIGINS[name]}"
     )
 
 

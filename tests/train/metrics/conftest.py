@@ -29,6 +29,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     renamed = {}
     for key, value in state.items():
         name, rest = key.split(".", 1)
+        # torchvision's names, which are not Caffe's.
+        rest = rest.replace("squeeze1x1.", "squeeze.")
         renamed[f"features.{PLACES[name]}.{rest}"] = value
     renamed["classifier.1.bias"] = torch.zeros(1000)
     torch.save(renamed, folder / "squeezenet1_1-b8a52dc0.pth")

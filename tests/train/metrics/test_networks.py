@@ -11,7 +11,12 @@ from dayshift.train.metrics.espnet import CityscapesSegmenter
 from dayshift.train.metrics.features import SqueezeNetFeatures, open_features
 from dayshift.train.metrics.lpips import Lpips
 from dayshift.train.metrics.squeezenet import SqueezeNet
-from dayshift.train.metrics.weights import WeightsError, find_weights, weights_folder
+from dayshift.train.metrics.weights import (
+    WeightsError,
+    WeightsName,
+    find_weights,
+    weights_folder,
+)
 
 
 def images(count: int = 3) -> list[np.ndarray]:
@@ -71,6 +76,30 @@ def test_lpips_is_zero_for_equal_images_and_the_papers_sum_otherwise(weights: Pa
     assert lpips(first, second) == pytest.approx(lpips(second, first), rel=1e-6)
 
 
+def test_inception_gives_the_features_of_torch_fidelity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its resize too; with random weights under the published names."""
+    fidelity = pytest.importorskip(
+        "torch_fidelity.feature_extractor_inceptionv3", reason="pip install torch-fidelity"
+    )
+    reference = fidelity.FeatureExtractorInceptionV3
+    with monkeypatch.context() as patch:  # no weights, no download
+        patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(reference, "load_state_dict", lambda *_: None)
+        network = reference("reference", ["2048"])
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    torch.save(network.state_dict(), tmp_path / "pt_inception-2015-12-05-6726825d.pth")
+    (features,) = open_features(tmp_path)
+    assert features.key == "inception"
+    found = features(images())
+    for row, image in zip(found, images(), strict=True):
+        rgb = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1).copy())[None]
+        assert np.allclose(row, network(rgb)[0][0].numpy(), atol=1e-4)
+
+
 def test_the_segmenter_labels_every_pixel(weights: Path) -> None:
     labels = CityscapesSegmenter(weights)(images()[0])
     assert labels.shape == (512, 1024)
@@ -84,6 +113,21 @@ def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
         open_features(tmp_path)
     with pytest.raises(WeightsError, match="was looked for nowhere"):
         find_weights("nanodet_m_coco.onnx", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("pt_inception-2015-12-05-6726825d.pth", "releases of GitHub: mseitzer/pytorch-fid"),
+        ("squeezenet1_1-b8a52dc0.pth", r"torchvision's file, which its models\.squeezenet1_1"),
+        ("lpips_v0.1_squeeze_lin.pth", "squeeze.pth of GitHub: richzhang/PerceptualSimilarity"),
+    ],
+)
+def test_missing_weights_of_the_papers_metrics_say_where_they_are_from(
+    name: WeightsName, origin: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=rf"{name} is not in .*It is for .*{origin}"):
+        find_weights(name, tmp_path)
 
 
 def test_the_environment_names_the_folder_unless_one_is_chosen(
