@@ -87,7 +87,10 @@ DeviceCount = Annotated[
         "--devices", metavar="N", min=1, help="GPUs, or processes on the CPU, per machine."
     ),
 ]
-Nodes = Annotated[int, typer.Option("--nodes", metavar="N", min=1, help="Machines, under SLURM.")]
+Nodes = Annotated[
+    int,
+    typer.Option("--nodes", metavar="N", min=1, help="Machines; torchrun and srun know it."),
+]
 JsonTo = Annotated[
     str | None,
     typer.Option(

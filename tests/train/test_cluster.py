@@ -1,4 +1,7 @@
-"""Two machines by torchrun, one of whose processes is killed: two agents, one rendezvous, gloo."""
+"""Several machines: torchrun's agents, one of whose processes is killed, and what srun sets.
+
+On one machine, by gloo.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import pytest
 import torch
 
 from dayshift.train.checkpoint import load_checkpoint
+from dayshift.train.loop.devices import DeviceError, Devices
 from dayshift.train.recipe import Recipe
 
 
@@ -89,6 +93,68 @@ def test_a_process_that_is_killed_costs_only_the_steps_since_the_last_checkpoint
             agent.wait()
     one, other = load_checkpoint(tmp_path / "whole" / saved.name), load_checkpoint(saved)
     assert one.step == other.step == 82
+    assert other.state["processes"] == 2
+    for name, value in one.tensors.items():
+        assert torch.equal(value, other.tensors[name]), name
+
+
+def test_tasks_of_srun_that_do_not_say_how_many_a_machine_has_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "3")
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE", raising=False)
+    with pytest.raises(DeviceError, match=r"3 tasks from SLURM .*--ntasks-per-node"):
+        Devices("cpu").process_grid()
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "3")
+    assert Devices("cpu", 8, 8).process_grid() == (3, 1)
+    monkeypatch.setenv("SLURM_NTASKS", "1")  # a batch script that starts its processes itself
+    assert Devices("cpu", 2).process_grid() == (2, 1)
+
+
+@pytest.mark.slow
+def test_processes_that_srun_starts_train_as_those_of_the_command_do(
+    small_recipe: Callable[..., Recipe], domains: Path, tmp_path: Path
+) -> None:
+    """Without SLURM: two processes with the variables that srun gives two tasks of two nodes."""
+    path = load_helpers().write_recipe(small_recipe("cyclegan"), tmp_path / "r.toml")
+
+    def words(out: str) -> list[str]:
+        places = ["--data", str(domains), "--out", str(tmp_path / out), "--device", "cpu"]
+        return [sys.executable, "-m", "dayshift", "train", str(path), *places]
+
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole = [*words("whole"), "--devices", "2"]
+    subprocess.run(whole, env=env, check=True, capture_output=True)
+
+    job = {"NTASKS": "2", "NTASKS_PER_NODE": "1", "NNODES": "2", "JOB_NAME": "night"}
+    job |= {"JOB_ID": "1", "NODELIST": "127.0.0.1", "LOCALID": "0"}
+    tasks = [
+        subprocess.Popen(
+            words("tasks"),
+            env={
+                **env,
+                **{f"SLURM_{name}": value for name, value in job.items()},
+                "SLURM_PROCID": str(rank),
+                "SLURM_NODEID": str(rank),
+                "MASTER_PORT": str(port),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for port in [free_port()]
+        for rank in range(2)
+    ]
+    try:
+        told = [task.communicate(timeout=120)[1] for task in tasks]
+        assert [task.returncode for task in tasks] == [0, 0], told
+    finally:
+        for task in tasks:
+            task.kill()
+            task.wait()
+    one, other = (
+        load_checkpoint(tmp_path / n / "checkpoint.safetensors") for n in ("whole", "tasks")
+    )
+    assert one.step == other.step
     assert other.state["processes"] == 2
     for name, value in one.tensors.items():
         assert torch.equal(value, other.tensors[name]), name

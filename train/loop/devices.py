@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from dayshift.runtime.errors import DayshiftError, UsageError
@@ -43,10 +44,23 @@ class Devices:
     nodes: int = 1
 
     def process_grid(self) -> tuple[int, int]:
-        """Return processes per machine and machines; torchrun has already decided both."""
+        """Return processes per machine and machines; torchrun or srun has already decided both.
+
+        Raises:
+            DeviceError: srun started several tasks, but was not told how many per machine.
+        """
         if "TORCHELASTIC_RUN_ID" in os.environ:
             local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
             return local, world // local
+        if SLURMEnvironment.detect() and (world := int(os.environ["SLURM_NTASKS"])) > 1:
+            # Else each task would be a run of its own, all in one folder.
+            told = os.environ.get("SLURM_NTASKS_PER_NODE")
+            if told is None or world % int(told):
+                raise DeviceError(
+                    f"got {world} tasks from SLURM and SLURM_NTASKS_PER_NODE {told}: ask for as "
+                    "many on each machine, with --nodes and --ntasks-per-node"
+                )
+            return int(told), world // int(told)
         return self.count, self.nodes
 
 
