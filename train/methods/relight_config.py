@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from dayshift.train.methods.base import Section
+from dayshift.train.methods.grade import Grade
 from dayshift.train.networks.gain_light import GainLightConfig
 
 
@@ -50,11 +51,13 @@ class RelightConfig(Section):
         supervised_steps: before the discriminators join.
         freeze_norm_at: share of the steps after which batch norm is fixed.
         start: checkpoint of an earlier run of this method whose networks this one goes on with.
-        teacher: checkpoint of a larger network whose maps this one learns, with `weights.teacher`.
+        teacher: checkpoint of a network whose maps this one learns, with `weights.teacher`.
+        grade: of the teacher's nights.
     """
 
     network: RelightNetworks = RelightNetworks()
     weights: RelightWeights = RelightWeights()
+    grade: Grade = Grade()
     steps: PositiveInt = 5000
     supervised_steps: int = Field(default=800, ge=0)
     generator_lr: PositiveFloat = 5e-4
