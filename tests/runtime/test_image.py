@@ -114,14 +114,19 @@ def test_gain_255_and_no_light_return_every_level_unchanged(factor: int) -> None
     assert np.array_equal(apply_maps(frame, gain, np.zeros_like(gain)), frame)
 
 
-def test_maps_of_the_frames_size_are_applied_as_the_formula_says() -> None:
-    rng = np.random.default_rng(1)
-    frame, gain, light = (rng.integers(0, 256, (20, 24, 3), np.uint8) for _ in range(3))
-    dimmed = np.rint(frame * (gain / 255.0))
+@pytest.mark.parametrize("opencv", ["as it is here", "truncates"])
+def test_maps_of_the_frames_size_are_applied_as_the_formula_says(
+    opencv: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if opencv == "truncates":
+        monkeypatch.setattr("dayshift.runtime.image._truncates", lambda: True)
+    levels = np.arange(256, dtype=np.uint8)
+    frame, gain = (np.repeat(side[..., None], 3, axis=2) for side in np.meshgrid(levels, levels))
+    light = np.random.default_rng(1).integers(0, 256, frame.shape, np.uint8)
+    dimmed = np.rint(frame * (gain / 255.0))  # never a half: 255 is odd
     expected = np.minimum(dimmed + light, 255)
     assert (expected == 255).any()  # saturation is part of the test
-    # Exact halves may round either way.
-    assert np.abs(apply_maps(frame, gain, light) - expected).max() <= 1
+    assert np.array_equal(apply_maps(frame, gain, light), expected)
 
 
 def test_small_maps_are_enlarged_bilinearly_between_pixel_centres() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +14,13 @@ import pytest
 from onnx import parser
 
 from dayshift.runtime.backends import BACKEND_NAMES
+from dayshift.runtime.choice import setups
 from dayshift.runtime.engines import Engines
 from dayshift.runtime.errors import BackendError, ModelError, UsageError
 from dayshift.runtime.model import load
-from dayshift.runtime.model_files import describe_file
+from dayshift.runtime.model_files import describe_file, load_spec
 from dayshift.runtime.quality import psnr
+from dayshift.runtime.spec import FilePrecision
 
 Pixels = npt.NDArray[np.uint8]
 Street = Callable[[int, int], Pixels]
@@ -217,17 +220,27 @@ def test_a_closed_model_says_so(pristine_model: Path, street: Street) -> None:
         model(street(*SIZE))
 
 
-def test_auto_takes_int8_maps_on_openvino_and_says_so(pristine_model: Path) -> None:
+def test_auto_takes_the_best_maps_on_openvino_and_says_so(pristine_model: Path) -> None:
+    best: FilePrecision = "fp32" if platform.machine() == "aarch64" else "int8"
     model = load(pristine_model, size=SIZE)
     assert (model.backend_name, model.form) == ("openvino", "maps")
-    assert (model.precision_requested, model.precision) == ("auto", "int8")
-    assert model.sha256 == model.spec.form("maps").files["int8"].sha256
+    assert (model.precision_requested, model.precision) == ("auto", best)
+    assert model.sha256 == model.spec.form("maps").files[best].sha256
     assert model.backend_version[:2] == "20"
     assert model.device == "CPU"
     assert model.selection == (
         "backend openvino: the fastest that works here; "
-        "precision int8: the best it has for openvino; form maps"
+        f"precision {best}: the best it has for openvino; form maps"
     )
+
+
+@pytest.mark.parametrize(("machine", "best"), [("x86_64", "int8"), ("aarch64", "fp32")])
+def test_the_best_precision_on_openvino_depends_on_the_processor(
+    machine: str, best: str, pristine_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    (openvino,) = [s for s in setups(load_spec(pristine_model), "openvino", "auto", "auto")]
+    assert openvino.precision == best
 
 
 def test_auto_precision_on_onnxruntime_is_fp32(pristine_model: Path) -> None:
