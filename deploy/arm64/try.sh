@@ -18,6 +18,7 @@ versions=("$@")
 python=$PWD/.venv/bin/python
 root=$work/root
 tests=${TESTS:-test_bundled test_spec test_image test_model test_backends test_pipeline test_sources test_sinks}
+frames=${FRAMES:-4}
 qemu=/usr/bin/qemu-aarch64-static
 # Orin's cores (A78AE) are this one with little more; they have no SVE either. docs/arm64.md says what SVE does.
 export QEMU_CPU=cortex-a76
@@ -126,12 +127,12 @@ try() { # version
         report "dayshift run CLIP night.mp4 --backend $backend, for 15 s" inside "$dayshift" run "/$clip" \
             "$here/$backend.mp4" --backend "$backend" --precision fp32 --duration 15
     done
+    # All 302 frames of its clip, two pictures wide, take hours.
+    report "dayshift demo --frames $frames" inside "$dayshift" demo --frames "$frames" --out "$here/demo"
     for test in $tests; do
         report "pytest tests/runtime/$test.py" inside timeout "${TEST_SECONDS:-1200}" bash -c \
             "cd $here && exec venv/bin/python -m pytest -q -p no:cacheprovider tests/runtime/$test.py"
     done
-    # All 302 frames of it, two pictures wide, take hours.
-    report "dayshift demo" inside "$dayshift" demo --frames "${FRAMES:-8}" --out "$here/demo"
     printf '\nfailed: %s\n' "${failed[*]:-nothing}"
     ((${#failed[@]} == 0))
 }
