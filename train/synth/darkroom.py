@@ -44,12 +44,13 @@ class Truth:
     Attributes:
         numbers: Entity numbers (H, W); 0 is the sky.
         depth: Metres along the view axis (H, W), float32; infinite in the sky.
-        flow: Where each pixel goes in the next frame: (H, W, 2), x and y in pixels.
+        flow: Where each pixel goes in the next frame: (H, W, 2), x and y in pixels; None where
+            there is no other frame.
     """
 
     numbers: Integers
     depth: Floats
-    flow: Floats
+    flow: Floats | None
 
 
 class Negative:
@@ -74,14 +75,16 @@ class Negative:
         self._numbers = np.rint(raw["Object Index.X"]).astype(np.int32)
         # Blender's vector points from where a pixel comes (X, Y) and to where it goes (Z, W), the
         # second one backwards; its y grows upwards.
-        self._flow = np.stack([-raw["Vector.Z"], raw["Vector.W"]], axis=-1)
+        self._flow: Floats | None = None
+        if "Vector.Z" in raw:
+            self._flow = np.stack([-raw["Vector.Z"], raw["Vector.W"]], axis=-1)
 
     def truth(self) -> Truth:
         """Return the ground truth through the lens."""
         return Truth(
             numbers=self._lens.nearest(self._numbers),
             depth=self._lens.nearest(self._depth),
-            flow=self._lens.flow(self._flow),
+            flow=None if self._flow is None else self._lens.flow(self._flow),
         )
 
     def picture(self, hour: Hour) -> Pixels:
@@ -124,9 +127,7 @@ class Negative:
         )
 
     def _develop(self, linear: Floats, ev: float, noise: float, part: str) -> Pixels:
-        glare = sum(
-            cv2.GaussianBlur(linear, (0, 0), sigma * linear.shape[1]) for sigma in _BLOOM_SIGMAS
-        )
+        glare = sum(blurred(linear, sigma * linear.shape[1]) for sigma in _BLOOM_SIGMAS)
         share = self._plan.camera.bloom
         light = linear * (1 - share) + np.asarray(glare) * (share / len(_BLOOM_SIGMAS))
         display = _film(self._lens.smooth(light) * np.float32(2.0**ev))
@@ -190,6 +191,17 @@ class Lens:
             r2 = (guess**2).sum(axis=-1, keepdims=True)
             guess = offset * (1 - self._k1) / (1 - self._k1 * r2)
         return np.asarray(guess * self._radius + self._centre, np.float32)
+
+
+def blurred(image: Floats, sigma: float) -> Any:
+    """Return an image under a Gaussian; a wide one on a smaller image, which shows nothing less."""
+    step = max(1, int(sigma / 4))
+    if step == 1:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma / step)
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _metered_ev(linear: Floats, t: float) -> float:

@@ -95,6 +95,7 @@ def _write_files(
         write("instances", f"{name}.png", truth.numbers.astype(np.uint16))
         write("depth", f"{name}.png", encode_depth(truth.depth))
     for frame, (now, following) in enumerate(pairwise(truths), start=1):
+        assert now.flow is not None  # sequences are rendered with it
         name = _frame_name(plan, seed, frame)
         write("flow", f"{name}.png", encode_flow(now.flow))
         write("occlusion", f"{name}.png", occlusion(now, following) * np.uint8(255))
@@ -132,6 +133,7 @@ def decode_flow(image: Any) -> Floats:
 
 def occlusion(now: Truth, following: Truth) -> Any:
     """Return where a pixel of `now` is not seen in the next frame: uint8 (H, W), 1 is hidden."""
+    assert now.flow is not None
     height, width = now.depth.shape
     y, x = np.mgrid[:height, :width]
     goal_x = np.rint(x + now.flow[..., 0]).astype(int)

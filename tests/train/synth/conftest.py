@@ -36,7 +36,13 @@ def colour(values: Floats) -> dict[str, dict[str, Floats]]:
     return {"Combined": planes}
 
 
-def write_layers(folder: Path, frame: int = 1, skies: tuple[str, ...] = ("0000", "dome")) -> None:
+def write_layers(
+    folder: Path,
+    frame: int = 1,
+    skies: tuple[str, ...] = ("0000", "dome"),
+    *,
+    motion: bool = True,
+) -> None:
     """A wall (entity 1) 20 m away, a signal (entity 2) on it, sky above; all moves 3 px right."""
     numbers = np.zeros((HEIGHT, WIDTH), np.float32)
     numbers[HEIGHT // 2 :] = 1
@@ -44,14 +50,10 @@ def write_layers(folder: Path, frame: int = 1, skies: tuple[str, ...] = ("0000",
     numbers[34:40, left : left + 8] = 2
     depth = np.where(numbers > 0, 20, 1e10).astype(np.float32)
     still = np.zeros_like(depth)
-    save_exr(
-        folder / f"truth.{frame:03d}.exr",
-        {
-            "Depth": {"Z": depth},
-            "Object Index": {"X": numbers},
-            "Vector": {"X": still, "Y": still, "Z": still - 3, "W": still},
-        },
-    )
+    truth = {"Depth": {"Z": depth}, "Object Index": {"X": numbers}}
+    if motion:
+        truth["Vector"] = {"X": still, "Y": still, "Z": still - 3, "W": still}
+    save_exr(folder / f"truth.{frame:03d}.exr", truth)
     scene = np.where(numbers[..., None] > 0, 0.2, 1.0).astype(np.float32).repeat(3, axis=2)
     scene[numbers == 2] = 0.6
     for name in skies:
@@ -98,7 +100,7 @@ for line in sys.stdin:
 {before}
     for frame in range(1, job["frames"] + 1):
         skies = tuple({{sky_name(draw_plan(job["seed"]), t) for t in job["times"]}})
-        write_layers(Path(job["folder"]), frame, skies)
+        write_layers(Path(job["folder"]), frame, skies, motion=job["frames"] > 1)
     print(json.dumps({{"seed": job["seed"], "ok": True}}), flush=True)
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dayshift.train.synth.darkroom import Lens, Negative
+from dayshift.train.synth.darkroom import Lens, Negative, blurred
 from dayshift.train.synth.develop import decode_flow, encode_depth, encode_flow, occlusion
 from dayshift.train.synth.light import Hour
 from dayshift.train.synth.plan import ScenePlan, draw_plan
@@ -108,6 +108,16 @@ def test_depth_and_flow_survive_their_files() -> None:
     assert np.abs(decode_flow(encode_flow(flow)) - flow).max() <= 1 / 128 + 1e-4
 
 
+def test_a_wide_blur_on_a_smaller_image_is_the_same() -> None:
+    rng = np.random.default_rng(0)
+    image = (rng.uniform(0, 1, (144, 250, 3)) ** 8 * 20).astype(np.float32)  # bright points
+    for sigma in (5.1, 9.6, 15.0):
+        exact = cv2.GaussianBlur(image, (0, 0), sigma)
+        error = np.abs(blurred(image, sigma) - exact)
+        assert error.max() < 0.1 * exact.mean()  # of which a picture shows a few hundredths
+        assert error.mean() < 0.02 * exact.mean()
+
+
 def test_what_moves_away_is_hidden_and_what_moves_along_is_not(
     tmp_path: Path, write: Callable[[Path, int], None]
 ) -> None:
@@ -115,6 +125,7 @@ def test_what_moves_away_is_hidden_and_what_moves_along_is_not(
         write(tmp_path, frame)
     plan = plan_with()
     first, second = (Negative(tmp_path, plan, frame).truth() for frame in (1, 2))
+    assert first.flow is not None
     assert np.allclose(first.flow[..., 0], 3)
     hidden = occlusion(first, second)
     assert hidden[:, -3:].all()  # out of the picture

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dayshift.train.synth.blender.buildings import Panes, Plot
-from dayshift.train.synth.blender.stage import Box, Place, Stage, turned
+from dayshift.train.synth.blender.shapes import Place
+from dayshift.train.synth.blender.stage import Box, Stage
 from dayshift.train.synth.classes import BUILDING
 
 _RECESS = 0.16
@@ -184,6 +185,6 @@ def add_row(
         width, height = rng.uniform(8, 22), rng.uniform(low, high)
         gap = rng.choice((0.0, 0.0, 0.0, rng.uniform(2, 6)))
         # Turned so that the front looks at the street.
-        place = turned((-x, y, 0), 90) if side < 0 else turned((x, y + width, 0), -90)
+        place = Place((-x, y, 0), 90) if side < 0 else Place((x, y + width, 0), -90)
         add_block(stage, rng, panes, Plot(place, width, height, rng.uniform(9, 14)))
         y += width + gap

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from dayshift.train.synth.blender.stage import Box, Colour, Place, Stage
+from dayshift.train.synth.blender.shapes import Place
+from dayshift.train.synth.blender.stage import Box, Colour, Stage
 from dayshift.train.synth.classes import BUILDING
 
 _WARM: tuple[Colour, ...] = ((1.0, 0.66, 0.3), (1.0, 0.76, 0.46), (1.0, 0.88, 0.7), (0.8, 0.9, 1.0))

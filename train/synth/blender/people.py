@@ -6,7 +6,8 @@ import math
 import random
 from typing import Any
 
-from dayshift.train.synth.blender.stage import Point, Stage
+from dayshift.train.synth.blender.shapes import Point
+from dayshift.train.synth.blender.stage import Stage
 from dayshift.train.synth.blender.wardrobe import Wardrobe
 from dayshift.train.synth.classes import BICYCLE, PERSON, RIDER
 

@@ -14,7 +14,8 @@ from dayshift.train.synth.blender import (
     traffic,
 )
 from dayshift.train.synth.blender.buildings import Plot
-from dayshift.train.synth.blender.stage import Stage, turned
+from dayshift.train.synth.blender.shapes import Place
+from dayshift.train.synth.blender.stage import Stage
 from dayshift.train.synth.blender.wardrobe import make_wardrobe
 from dayshift.train.synth.classes import (
     PARKING,
@@ -90,9 +91,9 @@ def _suburb(stage: Stage, rng: random.Random, panes: buildings.Panes) -> None:
         while y < _FAR:
             width, off = u(8, 13), u(1, 6)
             place = (
-                turned((-front - off, y, 0), 90)
+                Place((-front - off, y, 0), 90)
                 if side < 0
-                else turned((front + off, y + width, 0), -90)
+                else Place((front + off, y + width, 0), -90)
             )
             buildings.add_house(stage, rng, panes, Plot(place, width, u(3.2, 6.5), u(7, 10)))
             y += width + u(4, 12)
@@ -143,7 +144,7 @@ def _square(stage: Stage, rng: random.Random, panes: buildings.Panes) -> None:
     x = -60.0
     while x < 80:  # the far side, beyond a cross street
         width = u(10, 24)
-        blocks.add_block(stage, rng, panes, Plot(turned((x, 112, 0), 0), width, u(10, 30), 12))
+        blocks.add_block(stage, rng, panes, Plot(Place((x, 112, 0), 0), width, u(10, 30), 12))
         x += width + rng.choice((0.0, 0.0, 4.0))
     structures.add_monument(stage, rng, x=half + 12, y=u(25, 45))
     furniture.add_trees(stage, [(half + u(4, 20), u(2, 80)) for _ in range(rng.randint(4, 12))])
@@ -200,7 +201,7 @@ def _parking(stage: Stage, rng: random.Random, panes: buildings.Panes) -> None:
                 if rng.random() < 0.55:
                     at = (s * (half + 3.2 + row * 17), (k + 0.5) * 2.6, 0.0)
                     traffic.add_car(stage, rng, cars, at, rng.choice((90.0, -90.0)), parked=True)
-    buildings.add_hall(stage, rng, panes, Plot(turned((-40, 72, 0), 0), 80, u(7, 11), 25))
+    buildings.add_hall(stage, rng, panes, Plot(Place((-40, 72, 0), 0), 80, u(7, 11), 25))
     furniture.add_street_lamps(stage, x=half + 7.5, end=70, height=u(8, 11))
     furniture.add_trees(stage, [(s * u(44, 60), u(0, 120)) for s in (-1, 1) for _ in range(8)])
     furniture.add_billboards(stage, x=half + 9, end=60, count=1)
@@ -219,7 +220,7 @@ def _harbour(stage: Stage, rng: random.Random, panes: buildings.Panes) -> None:
     while y < _FAR:
         width = u(22, 40)
         buildings.add_hall(
-            stage, rng, panes, Plot(turned((-half - u(5, 9), y, 0), 90), width, u(6, 12), 20)
+            stage, rng, panes, Plot(Place((-half - u(5, 9), y, 0), 90), width, u(6, 12), 20)
         )
         y += width + u(2, 9)
     for k in range(rng.randint(3, 8)):

@@ -18,17 +18,21 @@ def render_scene(job: dict[str, Any]) -> None:
     plan = draw_plan(job["seed"])
     stage = Stage(plan)
     places.build(stage)
+    stage.finish()
     view.set_up(stage, job["width"], job["height"], job["samples"], job["threads"])
-    view.animate(stage, job["frames"], job["fps"])
-    folder = Path(job["folder"])
-    for frame in range(1, job["frames"] + 1):
-        view.set_light(stage, None, lamps=0.0)
-        view.render_truth(stage, folder / f"truth.{frame:03d}.exr", frame)
-        view.set_light(stage, None, lamps=1.0)
-        view.render_colour(stage, folder / f"lamps.{frame:03d}.exr", frame)
-        skies = {sky_name(plan, t): t for t in job["times"]}
-        for name, t in skies.items():
-            view.set_light(stage, t, lamps=0.0)
-            view.render_colour(stage, folder / f"sky.{name}.{frame:03d}.exr", frame)
+    moves = job["frames"] > 1
+    if moves:
+        view.animate(stage, job["frames"], job["fps"])
+    folder, frames = Path(job["folder"]), range(1, job["frames"] + 1)
+    # One light after the other, each for all frames: a change of light or passes costs more.
+    view.set_light(stage, None, lamps=0.0)
+    for frame in frames:
+        view.render_truth(stage, folder / f"truth.{frame:03d}.exr", frame, motion=moves)
+    layers: dict[str, float | None] = {"lamps": None}
+    layers |= {f"sky.{sky_name(plan, t)}": t for t in job["times"]}
+    for name, t in layers.items():
+        view.set_light(stage, t, lamps=1.0 if t is None else 0.0)
+        for frame in frames:
+            view.render_colour(stage, folder / f"{name}.{frame:03d}.exr", frame)
     content = {"plan": plan.to_json(), "entities": [asdict(entity) for entity in stage.entities]}
     (folder / "scene.json").write_text(json.dumps(content))

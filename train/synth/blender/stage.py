@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
+import numpy as np
 
+from dayshift.train.synth.blender import shapes
+from dayshift.train.synth.blender.shapes import Faces, Place, Point, Points, Shape
 from dayshift.train.synth.plan import ScenePlan
 
-Point = tuple[float, float, float]
 Colour = tuple[float, float, float]
 Box = tuple[float, float, float, float, float, float]
-Place = Callable[[Point], Point]
-
-_CUBE = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
-_ROUND = 12
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Stage:
         self.lights: list[Light] = []
         self.movers: list[tuple[Any, Point]] = []  # object and metres a second
         self._parent: Any = None
+        self._shapes: dict[tuple[str, int], tuple[Any, Shape]] = {}
 
     def entity(self, class_id: int, **facts: Any) -> int:
         """Return the number of a new entity."""
@@ -134,7 +133,8 @@ class Stage:
         strength = shader.inputs["Emission Strength"]
 
         def set_level(value: float) -> None:
-            strength.default_value = value
+            if strength.default_value != value:  # else the renderer would take it for a change
+                strength.default_value = value
 
         set_level(0.0)
         self.lights.append(Light(set_level, level, always))
@@ -165,7 +165,8 @@ class Stage:
         self.scene.collection.objects.link(thing)
 
         def set_level(value: float) -> None:
-            lamp.energy = value
+            if lamp.energy != value:
+                lamp.energy = value
 
         self.lights.append(Light(set_level, watts, always))
 
@@ -173,40 +174,34 @@ class Stage:
 
     def mesh(
         self,
-        points: Sequence[Point],
-        faces: Sequence[Sequence[int]],
+        points: Sequence[Point] | Points,
+        faces: Faces,
         material: Any,
         entity: int,
         *,
         smooth: bool = False,
     ) -> None:
-        """Add a mesh."""
-        data = bpy.data.meshes.new("mesh")
-        data.from_pydata(points, [], faces)
-        data.materials.append(material)
-        if smooth:
-            data.shade_smooth()
-        thing = bpy.data.objects.new("thing", data)
-        thing.pass_index = entity
-        thing.parent = self._parent
-        self.scene.collection.objects.link(thing)
+        """Add a mesh to what the entity has."""
+        key = (self._parent.name if self._parent else "", entity)
+        if key not in self._shapes:
+            self._shapes[key] = (self._parent, Shape())
+        self._shapes[key][1].add(np.asarray(points, np.float64), faces, material, smooth=smooth)
+
+    def finish(self) -> None:
+        """Put the shapes into the scene, one object for all of an entity."""
+        for (_, entity), (parent, shape) in self._shapes.items():
+            thing = bpy.data.objects.new("thing", shape.to_mesh())
+            thing.pass_index = entity
+            thing.parent = parent
+            self.scene.collection.objects.link(thing)
 
     def boxes(
         self, items: Sequence[Box], material: Any, entity: int, place: Place | None = None
     ) -> None:
-        """Add boxes (x, y, z of the centre, three full sizes) as one mesh; `place` maps points."""
-        points: list[Point] = []
-        faces: list[tuple[int, ...]] = []
-        for x, y, z, a, b, c in items:
-            first = len(points)
-            for i in (-0.5, 0.5):
-                for j in (-0.5, 0.5):
-                    for k in (-0.5, 0.5):
-                        point = (x + i * a, y + j * b, z + k * c)
-                        points.append(place(point) if place else point)
-            faces += [tuple(first + corner for corner in face) for face in _CUBE]
-        if points:
-            self.mesh(points, faces, material, entity)
+        """Add boxes (x, y, z of the centre, three full sizes); `place` maps points."""
+        if items:
+            points, faces = shapes.cubes(items)
+            self.mesh(place.all(points) if place else points, faces, material, entity)
 
     def tube(
         self,
@@ -219,21 +214,9 @@ class Stage:
         end_radius: float | None = None,
     ) -> None:
         """Add a closed cylinder or cone between two points."""
-        axis = [b - a for a, b in zip(start, end, strict=True)]
-        length = math.sqrt(sum(c * c for c in axis))
-        axis = [c / length for c in axis]
-        helper = (1.0, 0.0, 0.0) if abs(axis[2]) > 0.9 else (0.0, 0.0, 1.0)
-        u = _unit(_cross(axis, helper))
-        v = _cross(axis, u)
-        points: list[Point] = []
-        for centre, r in ((start, radius), (end, radius if end_radius is None else end_radius)):
-            for k in range(_ROUND):
-                a = 2 * math.pi * k / _ROUND
-                p = [centre[i] + r * (math.cos(a) * u[i] + math.sin(a) * v[i]) for i in range(3)]
-                points.append((p[0], p[1], p[2]))
-        n = _ROUND
-        faces: list[Sequence[int]] = [(k, (k + 1) % n, n + (k + 1) % n, n + k) for k in range(n)]
-        faces += [range(n - 1, -1, -1), range(n, 2 * n)]
+        points, faces = shapes.tube(
+            start, end, radius, radius if end_radius is None else end_radius
+        )
         self.mesh(points, faces, material, entity)
 
     def ball(
@@ -248,43 +231,7 @@ class Stage:
     ) -> None:
         """Add an ellipsoid with radii `size`; `rough` moves its points by that share."""
         rng = self.plan.dice(f"{part} {at}") if rough else None
-        rings, n = 8, _ROUND
-        points: list[Point] = []
-        for i in range(rings + 1):
-            t = math.pi * i / rings
-            for j in range(n):
-                p = 2 * math.pi * j / n
-                k = rng.uniform(1 - rough, 1 + rough) if rng else 1.0
-                ring = k * math.sin(t)
-                points.append(
-                    (
-                        at[0] + size[0] * ring * math.cos(p),
-                        at[1] + size[1] * ring * math.sin(p),
-                        at[2] + size[2] * k * math.cos(t),
-                    )
-                )
-        faces = [
-            (i * n + j, (i + 1) * n + j, (i + 1) * n + (j + 1) % n, i * n + (j + 1) % n)
-            for i in range(rings)
-            for j in range(n)
-        ]
+        points, faces = shapes.ball(
+            at, size, lambda: rng.uniform(1 - rough, 1 + rough) if rng else 1.0
+        )
         self.mesh(points, faces, material, entity, smooth=True)
-
-
-def turned(at: Point, heading_deg: float) -> Place:
-    """Return a placement: points turned counter-clockwise about z, then moved to `at`."""
-    c, s = math.cos(math.radians(heading_deg)), math.sin(math.radians(heading_deg))
-    return lambda p: (at[0] + c * p[0] - s * p[1], at[1] + s * p[0] + c * p[1], at[2] + p[2])
-
-
-def _cross(a: Sequence[float], b: Sequence[float]) -> Point:
-    return (
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    )
-
-
-def _unit(a: Sequence[float]) -> Point:
-    length = math.sqrt(sum(c * c for c in a))
-    return a[0] / length, a[1] / length, a[2] / length

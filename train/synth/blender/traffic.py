@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from dayshift.train.synth.blender.stage import Colour, Point, Stage, turned
+from dayshift.train.synth.blender.shapes import Place, Point
+from dayshift.train.synth.blender.stage import Colour, Stage
 from dayshift.train.synth.blender.wardrobe import Wardrobe
 from dayshift.train.synth.classes import BUS, CAR, DYNAMIC, TRUCK
 
@@ -80,7 +81,7 @@ def add_truck(
 def add_boat(stage: Stage, rng: random.Random, at: Point, heading_deg: float) -> None:
     """Add a moored boat."""
     entity = stage.entity(DYNAMIC, boat=True)
-    place = turned(at, heading_deg)
+    place = Place(at, heading_deg)
     length, w = rng.uniform(6, 14), rng.uniform(1.1, 2.0)
     hull = stage.material(
         rng.choice(((0.75, 0.75, 0.74), (0.05, 0.1, 0.3), (0.4, 0.05, 0.04))), 0.4
