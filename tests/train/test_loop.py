@@ -197,6 +197,29 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_good_checkpoint(
     assert load_checkpoint(tmp_path / "checkpoint.safetensors").step == 2
 
 
+def test_a_gradient_that_is_no_number_is_told_of_where_gradients_are_clipped_too(
+    data_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = _with(tiny_recipe, run={"save_seconds": 1e-9})
+    assert recipe.run.clip_norm
+
+    class Poisoned(_Wrapped):
+        def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
+            def poisoned(optimizer: str, loss: Tensor) -> None:
+                update(optimizer, loss * torch.nan if step == 2 else loss)
+
+            terms: dict[str, Tensor] = self.method.training_step(batch, step, poisoned)
+            return terms
+
+    def make() -> Job:
+        job = make_job(recipe, data_root)
+        return replace(job, method=Poisoned(job.method))
+
+    with pytest.raises(TrainingError, match=r"became nan at step 3; .*as it was saved"):
+        run(recipe.run, make, tmp_path, devices=CPU)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors").step == 2
+
+
 def test_weights_that_are_no_numbers_are_never_saved(
     data_root: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

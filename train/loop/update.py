@@ -52,8 +52,11 @@ class FabricUpdate:
         if self._fabric.world_size > 1:
             _average_gradients(wrapped, self._fabric.world_size)
         if self._clip_norm:
-            strategy = self._fabric.strategy
-            strategy.clip_gradients_norm(torch.nn.Module(), wrapped.optimizer, self._clip_norm)
+            # What is no number is for the scaler of fp16, which leaves the step out, or else for
+            # the loop, which says which term it was: clipping would end the run without a word.
+            self._fabric.strategy.clip_gradients_norm(
+                torch.nn.Module(), wrapped.optimizer, self._clip_norm, error_if_nonfinite=False
+            )
         wrapped.step()
         # Autocast keeps half-precision copies of weights, which are old from here on.
         torch.clear_autocast_cache()
