@@ -84,7 +84,7 @@ $(VENV)/.dayshift-demo: $(REQUIREMENTS) | $(VENV)/bin/python
 
 $(VENV)/.dayshift-dev: $(REQUIREMENTS) | $(VENV)/bin/python
 	@echo "installing dayshift with PyTorch and the development tools into $(VENV) (once, minutes)" >&2
-	@$(PIP) --editable '.[headless,onnxruntime,provenance,serving,train,export,dev]'
+	@$(PIP) --editable '.[headless,onnxruntime,webrtc,provenance,serving,train,export,dev]'
 	@touch $(VENV)/.dayshift-demo $@
 
 $(VENV)/bin/python:

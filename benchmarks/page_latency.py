@@ -1,8 +1,8 @@
 """From capture to the page, measured in Chromium: `python -m dayshift.benchmarks.page_latency`.
 
-The time of capture is burnt into each frame as a bar code, goes through model, JPEG and HTTP like
-any picture, and is read back from the page's canvas just before the browser paints it. Source,
-model, page and browser share the machine, and thereby its clock and its cores.
+The time of capture is burnt into each frame as a bar code, goes through model, JPEG and HTTP, or
+H.264 and WebRTC, like any picture, and is read back from the page's canvas just before the browser
+paints it. Source, model, page and browser share the machine, and thereby its clock and its cores.
 """
 
 from __future__ import annotations
@@ -89,16 +89,26 @@ def burn(pixels: Pixels, time_ms: int) -> None:
         block[BLOCK_PX:] = 20 if is_set else 230
 
 
-def _watch(url: str, seconds: float) -> list[float]:
+# The page waits for these before it is measured.
+_WAYS = {
+    "webrtc": "live.isLive",
+    "mjpeg": "(live.isPossible = false, live.drop(), true)",
+}
+
+
+def _watch(url: str, seconds: float, way: str) -> list[float]:
     """Look at the page and return the age of every picture that it painted, in milliseconds."""
     with open_chromium() as browser:
         tab = browser.new_tab()
         tab.resize(1280, 800)
         tab.open(url)
         tab.wait_for("shown.serial > 10")
+        tab.wait_for(_WAYS[way])
         tab.evaluate(_READ)
         time.sleep(seconds)
         pairs: Sequence[Any] = tab.evaluate("ages")
+        if tab.evaluate("live.isLive") != (way == "webrtc"):
+            raise RuntimeError(f"the page took another way than {way}")
         tab.close()
     first: dict[int, float] = {}
     for serial, age in pairs:
@@ -111,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--source", default="synthetic://?size=1280x720&fps=30")
     parser.add_argument("--model", default="day2night")
+    parser.add_argument("--way", choices=sorted(_WAYS), default="webrtc")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -120,7 +131,7 @@ def main() -> None:
 
         def watch() -> None:
             try:
-                ages.extend(_watch(sink.url, options.seconds))
+                ages.extend(_watch(sink.url, options.seconds, options.way))
             finally:
                 control.stop()
 
@@ -132,6 +143,7 @@ def main() -> None:
     told = {
         **describe_machine(),
         "load_before": round(load_before, 2),
+        "way": options.way,
         **_figures(report, ages, options.seconds),
     }
     if options.json:

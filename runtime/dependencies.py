@@ -23,6 +23,7 @@ _REMEDY = {
     "prometheus_client": _DESKTOP,
     "onnxruntime": "pip install 'dayshift[onnxruntime]'",
     "starlette": _DESKTOP,
+    "aiortc": "pip install 'dayshift[webrtc]'",
     "pyvirtualcam": "pip install 'dayshift[virtualcam]'",
     "c2pa": "pip install 'dayshift[provenance]'",
     "cryptography": "pip install 'dayshift[update]'",

@@ -194,6 +194,7 @@ def _torch_build(file: Path) -> tuple[str, str | None]:
 _EXTRAS = (
     ("video files", "av", "H.264 files in and out", "'av>=14.2'"),
     ("browser page", "starlette, uvicorn", "http:// sinks", "'starlette>=1.0' 'uvicorn>=0.40'"),
+    ("live video", "aiortc", "WebRTC on the page instead of JPEG", "'aiortc>=1.15' 'av>=14.2'"),
     ("metrics", "prometheus_client", "--metrics", "'prometheus-client>=0.19'"),
     ("signed marks", "c2pa, cryptography", "C2PA", "'c2pa-python>=0.38' 'cryptography>=42'"),
 )

@@ -68,11 +68,13 @@ class Limits:
     Attributes:
         requests: Of one client; two views of a 60 fps stream are half of it.
         changes: Of all clients; a slider that is dragged sends 25 a second.
+        offers: Connections by WebRTC that all clients ask for; each costs some 20 ms.
         failures: Wrong tokens of all clients, before they are told to wait.
     """
 
     requests: tuple[float, float] = (300.0, 600.0)
     changes: tuple[float, float] = (30.0, 60.0)
+    offers: tuple[float, float] = (2.0, 16.0)
     failures: tuple[float, float] = (1.0, 20.0)
 
 
@@ -127,6 +129,7 @@ class Guard:
         self._access = access
         self._requests: OrderedDict[str, Bucket] = OrderedDict()
         self._changes = Bucket(*access.limits.changes)
+        self._offers = Bucket(*access.limits.offers)
         self._failures = Bucket(*access.limits.failures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,8 +150,10 @@ class Guard:
         if _is_foreign(request, host):
             return _say(403, "requests from other sites are refused")
         refused = self._check_token(request)
-        if refused is None and request.method not in _SAFE_METHODS and not self._changes.take():
-            return _say(429, "too many changes: slow down")
+        if refused is None and request.method not in _SAFE_METHODS:
+            bucket = self._offers if request.url.path == "/api/offer" else self._changes
+            if not bucket.take():
+                return _say(429, "too many changes: slow down")
         return refused
 
     def _check_token(self, request: Request) -> Response | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -22,35 +21,26 @@ from dayshift.runtime.web.access import Access, Guard
 from dayshift.runtime.web.board import Board, View
 from dayshift.runtime.web.changes import read_changes
 from dayshift.runtime.web.desk import Desk
+from dayshift.runtime.web.exchange import HEADERS, problem, read_body, refusing
+from dayshift.runtime.web.offers import Offers
 
 _PAGE = Path(__file__).parent / "page"
 _PAGE_FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/webrtc.js": ("webrtc.js", "text/javascript; charset=utf-8"),
     "/chart.js": ("chart.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
 _LARGEST_BODY_BYTES = 4096
-_BODY_TIMEOUT_S = 5.0
 _WAIT_S = 10.0  # for a picture, before the page asks again
 _STALLED_S = 30.0  # a stream whose reader takes nothing for so long is ended
 _MOST_STREAMS = 8
 _BOUNDARY = b"--dayshift"
 
 
-def build_app(board: Board, desk: Desk, access: Access) -> Starlette:
+def build_app(board: Board, desk: Desk, access: Access, offers: Offers) -> Starlette:
     """Return the application; its files are read now."""
     routes = _Routes(board, desk)
     pages = {
@@ -59,7 +49,7 @@ def build_app(board: Board, desk: Desk, access: Access) -> Starlette:
 
     async def page(request: Request) -> Response:
         content, media = pages[request.url.path]
-        return Response(content, media_type=media, headers=_HEADERS)
+        return Response(content, media_type=media, headers=HEADERS)
 
     return Starlette(
         routes=[
@@ -67,7 +57,8 @@ def build_app(board: Board, desk: Desk, access: Access) -> Starlette:
             Route("/frame", routes.frame),
             Route("/live.mjpg", routes.live),
             Route("/api/status", routes.status),
-            Route("/api/control", routes.control, methods=["POST"]),
+            Route("/api/control", refusing(routes.control), methods=["POST"]),
+            Route("/api/offer", refusing(offers.answer), methods=["POST"]),
             Route("/api/snapshot", routes.snapshot, methods=["POST"]),
             Route("/recordings/{number:int}", routes.recording),
         ],
@@ -85,16 +76,16 @@ class _Routes:
         """Answer with the next picture: the image, and with `source` both, one after the other."""
         seen = _whole_number(request.query_params.get("after"))
         if seen is None:
-            return _problem("expected after=NUMBER")
+            return problem("expected after=NUMBER")
         picture = await self._board.after(seen, _WAIT_S)
         if picture is None:
-            return Response(status_code=204, headers=_HEADERS)
+            return Response(status_code=204, headers=HEADERS)
         image = await run_in_threadpool(picture.jpeg, "image")
         parts = [image]
         if request.query_params.get("source") == "1":
             parts.append(await run_in_threadpool(picture.jpeg, "source"))
         headers = {
-            **_HEADERS,
+            **HEADERS,
             "x-frame": str(picture.serial),
             "x-image-bytes": str(len(image)),
             "x-age-ms": f"{(time.perf_counter() - picture.captured_at) * 1e3:.1f}",
@@ -104,7 +95,7 @@ class _Routes:
     async def live(self, request: Request) -> Any:
         """Answer with motion JPEG, for players and for browsers without scripts."""
         if self._streams >= _MOST_STREAMS:
-            return PlainTextResponse("too many viewers\n", status_code=503, headers=_HEADERS)
+            return PlainTextResponse("too many viewers\n", status_code=503, headers=HEADERS)
         view: View = "source" if request.query_params.get("source") == "1" else "image"
         return _MotionJpeg(self._pictures(view))
 
@@ -129,6 +120,8 @@ class _Routes:
         settings, status = desk.control.settings, desk.control.status
         effect, recorder = desk.control.effect, desk.recorder
         told = {
+            # By this clock the strip below each picture of the video tells its time of capture.
+            "now_ms": round(time.perf_counter() * 1e3, 1),
             "state": desk.control.events.state.value,
             "status": None if status is None else status.to_json(),
             "events": [event.to_json() for event in desk.control.events.recent[-8:]],
@@ -149,41 +142,38 @@ class _Routes:
             "can_record": recorder is not None,
             "recordings": [] if recorder is None else recorder.describe(),
         }
-        return JSONResponse(told, headers=_HEADERS)
+        return JSONResponse(told, headers=HEADERS)
 
     async def control(self, request: Request) -> Response:
-        """Turn what the body names."""
-        try:
-            body = await asyncio.wait_for(_read_body(request), _BODY_TIMEOUT_S)
-            changes = read_changes(body, models=self._desk.models, precisions=self._desk.precisions)
-            if changes.get("is_recording") and self._desk.recorder is None:
-                raise UsageError("this stream has no recorder")
-            if "lamps" in changes and self._desk.control.effect.lamps is None:
-                raise UsageError("the model in use has no lamps to turn")
-            # Not in the loop: whoever listens to the control may take its time.
-            await run_in_threadpool(lambda: self._desk.control.change(**changes))
-        except UsageError as error:
-            return _problem(str(error))
-        except asyncio.TimeoutError:
-            return _problem("the body did not arrive", status=408)
-        except ClientDisconnect:
-            return Response(status_code=499)
-        return JSONResponse({"changed": sorted(changes)}, headers=_HEADERS)
+        """Turn what the body names.
+
+        Raises:
+            UsageError: It may not be turned.
+        """
+        body = await read_body(request, _LARGEST_BODY_BYTES)
+        changes = read_changes(body, models=self._desk.models, precisions=self._desk.precisions)
+        if changes.get("is_recording") and self._desk.recorder is None:
+            raise UsageError("this stream has no recorder")
+        if "lamps" in changes and self._desk.control.effect.lamps is None:
+            raise UsageError("the model in use has no lamps to turn")
+        # Not in the loop: whoever listens to the control may take its time.
+        await run_in_threadpool(lambda: self._desk.control.change(**changes))
+        return JSONResponse({"changed": sorted(changes)}, headers=HEADERS)
 
     async def snapshot(self, _: Request) -> Response:
         """Keep the next image."""
         if self._desk.recorder is None:
-            return _problem("this stream has no recorder")
+            return problem("this stream has no recorder")
         await run_in_threadpool(self._desk.control.request_snapshot)
-        return JSONResponse({}, headers=_HEADERS)
+        return JSONResponse({}, headers=HEADERS)
 
     async def recording(self, request: Request) -> Response:
         """Answer with a finished recording or snapshot, by its number in the list."""
         recorder = self._desk.recorder
         path = None if recorder is None else recorder.find(request.path_params["number"])
         if path is None or not path.is_file():
-            return PlainTextResponse("no such recording\n", status_code=404, headers=_HEADERS)
-        return FileResponse(path, filename=path.name, headers=_HEADERS)
+            return PlainTextResponse("no such recording\n", status_code=404, headers=HEADERS)
+        return FileResponse(path, filename=path.name, headers=HEADERS)
 
 
 class _MotionJpeg:
@@ -200,7 +190,7 @@ class _MotionJpeg:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send pictures until the viewer leaves, stalls, or the stream ends."""
         media = b"multipart/x-mixed-replace; boundary=dayshift"
-        headers = [(key.encode(), value.encode()) for key, value in _HEADERS.items()]
+        headers = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
         await send(
             {
                 "type": "http.response.start",
@@ -237,30 +227,7 @@ def _part(jpeg: bytes) -> bytes:
     return head + jpeg + b"\r\n" + _BOUNDARY + b"\r\n"
 
 
-async def _read_body(request: Request) -> object:
-    """Read a small JSON body.
-
-    Raises:
-        UsageError: It is not JSON, or too large.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise UsageError("expected the content type application/json")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_BODY_BYTES:
-            raise UsageError(f"expected at most {_LARGEST_BODY_BYTES} bytes")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("expected a JSON object") from error
-
-
 def _whole_number(text: str | None) -> int | None:
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
         return None
     return int(text)
-
-
-def _problem(line: str, *, status: int = 400) -> Response:
-    return JSONResponse({"error": line}, status_code=status, headers=_HEADERS)

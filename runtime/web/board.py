@@ -43,8 +43,12 @@ class Picture:
         self._jpegs: dict[View, bytes] = {}
         self._lock = threading.Lock()
 
+    def pixels(self, view: View) -> Pixels:
+        """Return the image, or the source, which may have another size; not to be changed."""
+        return self._pixels[view]
+
     def jpeg(self, view: View) -> bytes:
-        """Return it as JPEG: the image, or the source at the image's size."""
+        """Return it as JPEG."""
         with self._lock:
             if view not in self._jpegs:
                 self._jpegs[view] = _encode(self._pixels[view])

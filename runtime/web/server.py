@@ -15,6 +15,7 @@ from dayshift.runtime.web.app import build_app
 from dayshift.runtime.web.board import Board
 from dayshift.runtime.web.connections import Connection
 from dayshift.runtime.web.desk import Desk
+from dayshift.runtime.web.offers import Offers
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -63,9 +64,10 @@ class PageServer:
         shown = _reachable(address)
         self.name = f"http://{shown}:{bound_port}/"
         self.url = self.name if token is None else f"{self.name}?token={token}"
+        self._offers = Offers(self.board)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                build_app(self.board, desk, access),
+                build_app(self.board, desk, access, self._offers),
                 lifespan="off",
                 ws="none",
                 http=Connection,
@@ -100,7 +102,10 @@ class PageServer:
 
     async def _serve(self) -> None:
         self.board.open()
-        await self._server.serve(sockets=[self._socket])
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            await self._offers.close()
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

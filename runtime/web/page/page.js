@@ -1,6 +1,6 @@
-// The page: fetches pictures one at a time, draws them, and turns the stream's desk.
-// One request is on its way at any moment, so that a slow phone or network skips pictures and
-// never falls behind: there is nowhere for them to queue.
+// The page: draws pictures as they come, by WebRTC (webrtc.js) or else as JPEG, and turns the
+// stream's desk. One request for a JPEG is on its way at any moment, so that a slow phone or network
+// skips pictures and never falls behind: there is nowhere for them to queue.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -8,21 +8,30 @@ const stage = $("stage"), canvas = $("picture"), context = canvas.getContext("2d
 const chart = new Chart($("chart"));
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+// Image and source are parts of what the browser decoded: { from, top, width, height }.
 let shown = { serial: 0, image: null, source: null };
 let split = 0.5, isComparing = false, isLost = false, recordingSince = null, told = null;
 
 // Pictures
 
+const live = new LiveVideo((serial, capturedMs, image, source) => {
+  show({ serial, image, source });
+  const age = serverClock.now() - capturedMs;
+  if (serverClock.isSet) chart.add((age % 2 ** 24 + 2 ** 24) % 2 ** 24);
+});
+
 async function watch() {
   let wait = 250;
   for (;;) {
-    if (document.hidden) { await pause(250); continue; }
+    if (document.hidden) { live.drop(); await pause(250); continue; }
+    live.want(isComparing);
+    if (live.isLive) { isLost = false; await pause(100); continue; }
     try {
       const answer = await fetch(`/frame?after=${shown.serial}${isComparing ? "&source=1" : ""}`);
       if (answer.status === 401) { lose("Open this page with the address that dayshift printed: the token is missing"); return; }
       if (!answer.ok) throw new Error(String(answer.status));
       const age = Number(answer.headers.get("x-age-ms")), at = performance.now();
-      if (answer.status === 200) await show(answer, age, at);
+      if (answer.status === 200) await decode(answer, age, at);
       wait = 250;
       isLost = false;
     } catch {
@@ -33,20 +42,27 @@ async function watch() {
   }
 }
 
-async function show(answer, age, at) {
+async function decode(answer, age, at) {
   const blob = await answer.blob();
   const length = Number(answer.headers.get("x-image-bytes"));
-  const [image, source] = await Promise.all([
-    createImageBitmap(blob.slice(0, length, "image/jpeg")),
-    length < blob.size ? createImageBitmap(blob.slice(length, blob.size, "image/jpeg")) : null,
-  ]);
-  shown.image?.close();
-  shown.source?.close();
-  shown = { serial: Number(answer.headers.get("x-frame")), image, source };
-  draw();
-  $("veil").classList.remove("shown");
+  const part = async (begin, end) => {
+    const from = await createImageBitmap(blob.slice(begin, end, "image/jpeg"));
+    return { from, top: 0, width: from.width, height: from.height };
+  };
+  const [image, source] = await Promise.all([part(0, length), length < blob.size ? part(length, blob.size) : null]);
+  if (live.isLive) return;  // that was faster
+  live.miss();
+  show({ serial: Number(answer.headers.get("x-frame")), image, source });
   // What the server knows of the picture's age, and what passed here since its first byte.
   chart.add(age + performance.now() - at);
+}
+
+function show(picture) {
+  shown.image?.from.close?.();
+  shown.source?.from.close?.();
+  shown = picture;
+  draw();
+  $("veil").classList.remove("shown");
 }
 
 function draw() {
@@ -57,17 +73,10 @@ function draw() {
     canvas.height = image.height;
     stage.style.setProperty("--ratio", image.width / image.height);
   }
-  context.drawImage(image, 0, 0);
+  context.drawImage(image.from, 0, image.top, image.width, image.height, 0, 0, image.width, image.height);
   if (!isComparing || !source) return;
-  const width = Math.round(split * source.width * image.width / source.width);
-  if (width > 0) {
-    context.save();
-    context.beginPath();
-    context.rect(0, 0, width, image.height);
-    context.clip();
-    context.drawImage(source, 0, 0, image.width, image.height);
-    context.restore();
-  }
+  const part = Math.round(split * source.width), width = part * image.width / source.width;
+  if (part > 0) context.drawImage(source.from, 0, source.top, part, source.height, 0, 0, width, image.height);
 }
 
 function lose(message) {
@@ -181,7 +190,9 @@ async function refresh() {
   try {
     const answer = await fetch("/api/status");
     if (!answer.ok) return;
+    const at = performance.now();
     told = await answer.json();
+    serverClock.hear(told.now_ms, at);
   } catch {
     return;
   }
@@ -210,6 +221,7 @@ async function refresh() {
   }
   recordingSince = settings.is_recording ? recordingSince ?? Date.now() : null;
   const latency = chart.percentile(.95);
+  $("way").textContent = live.isLive ? "WebRTC" : "MJPEG";
   $("latency").textContent = latency === null ? "–" : `${Math.round(latency)} ms p95`;
 }
 
