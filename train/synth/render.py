@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from dayshift.train.synth.light import Hour, sky_name
 from dayshift.train.synth.plan import draw_plan
 
 _WORKER = "dayshift.train.synth.blender.worker"
+_STALE_S = 3600.0  # nothing was written to it for so long: nobody is at it
 OnScene = Callable[[int, int], None]
 
 
@@ -285,6 +287,9 @@ def _part(out: Path, seed: int) -> Iterator[Path]:
     """Give a folder for a scene on its way, removed at the end."""
     part = out / f".{seed:05d}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
+    for left in out.glob(f".{seed:05d}.*.part"):  # by a command that was killed
+        if left.stat().st_mtime < time.time() - _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
     make_folder(part)
     try:
         yield part

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_scenes_that_are_there_are_left_alone(tmp_path: Path, stand_in: StandIn)
     assert render_set(plan_of(out, 3), python=python) == 1
     assert kept.read_bytes() == b"mine"
     assert content(out).keys() > before.keys()
+
+
+def test_what_a_killed_command_left_is_taken_away_and_what_another_does_is_not(
+    tmp_path: Path, stand_in: StandIn
+) -> None:
+    out = tmp_path / "set"
+    left, busy = (out / f".00009.{number}.part" for number in (1, 2))
+    for folder in (left, busy):
+        folder.mkdir(parents=True)
+        (folder / "lamps.001.exr").touch()
+    os.utime(left, (0, 0))
+    render_set(plan_of(out, 1), python=stand_in())
+    assert not left.exists()
+    assert busy.exists()
 
 
 def test_another_hour_is_developed_from_kept_layers(tmp_path: Path, stand_in: StandIn) -> None:
