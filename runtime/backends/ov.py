@@ -26,6 +26,8 @@ from dayshift.runtime.spec import STATE_PREFIX
 try:
     with without_telemetry():
         import openvino as ov
+
+        from dayshift.runtime.backends.ov_padding import round_before_padding
 except ImportError as error:
     raise missing_dependency("openvino", error) from error
 
@@ -150,6 +152,7 @@ def _compile(
     model = core.read_model(graph)
     check_shapes("openvino", {p.any_name: _sides(p.partial_shape) for p in model.inputs}, shapes)
     model.reshape({name: list(shape) for name, shape in shapes.items()})
+    round_before_padding(model)
     properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if lanes > 1:
         # A stream of its own for each lane: no frame waits for the threads of another.

@@ -151,6 +151,30 @@ def test_a_head_makes_the_same_picture_on_every_engine(
             assert np.abs(model(frame).astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("resnet_6blocks", {"width": 4, "blocks": 1}),
+        ("resnet_6blocks", {"width": 4, "blocks": 1, "head": "affine"}),
+        ("cut_resnet_6blocks", {"width": 4, "blocks": 1}),
+        ("unit", {"width": 4}),
+        ("spade_coco", {"width": 2, "label_planes": 3}),
+    ],
+)
+def test_an_image_is_made_four_pixels_at_a_time(preset: str, settings: dict[str, Any]) -> None:
+    made = checkpoint(preset, **settings)
+    network, deployed = made.network(), prepare(made.network(), made.record())
+    x = torch.rand(1, 3, 64, 96) * 2 - 1
+    with torch.no_grad():
+        expected = network(x)
+        assert expected.std() > 1e-3
+        torch.testing.assert_close(deployed(x), expected, atol=1e-5, rtol=0)
+    graph = export_core(deployed).graph
+    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    *_, last = (weights[node.input[1]][0] for node in graph.node if node.op_type == "Conv")
+    assert last == 4 * (6 if settings.get("head") == "affine" else 3)
+
+
 def test_dropout_that_draws_is_refused() -> None:
     made = checkpoint("unet_128", {"dropout": True}, width=4, downsamplings=5)
     with pytest.raises(UsageError, match=r"draws at test time.* import it without --dropout"):

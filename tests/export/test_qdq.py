@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import openvino as ov
 import pytest
 from onnx import numpy_helper
 
@@ -20,6 +21,7 @@ from dayshift.export.calibrate import (
 from dayshift.export.checks import int8_faults
 from dayshift.export.noise import measure_noise
 from dayshift.export.qdq import find_convolutions, insert_qdq, quantize_weight
+from dayshift.runtime.backends.ov_padding import round_before_padding
 from dayshift.runtime.errors import ModelError
 
 Feeds = Callable[[int], dict[str, np.ndarray]]
@@ -136,6 +138,33 @@ def test_the_bias_takes_back_the_mean_error_of_rounding(net: onnx.ModelProto, fe
 
     assert mean_error({}) > 1e-4
     assert mean_error({name: part.shift for name, part in noise.items()}) < 1e-5
+
+
+@pytest.mark.parametrize(("mode", "moved"), [("reflect", 1), ("edge", 1), ("constant", 0)])
+def test_openvino_pads_what_is_rounded_and_the_picture_stays(
+    net: onnx.ModelProto, feed: Feeds, mode: str, moved: int
+) -> None:
+    net.graph.node[0].attribute[0].s = mode.encode()
+    content = insert_qdq(net, _thresholds(net, feed)).SerializeToString()
+    models = []
+    for _ in range(2):
+        models.append(ov.Core().read_model(content))
+        models[-1].reshape({"x": [1, 3, 32, 48]})
+    assert round_before_padding(models[0]) == moved
+    padding = next(node for node in models[0].get_ops() if node.get_type_name() == "Pad")
+    before = padding.input_value(0).get_node().get_type_name()
+    assert before == ("Multiply" if moved else "Parameter")
+    images = [
+        ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(feed(2))[0]
+        for model in models
+    ]
+    np.testing.assert_allclose(images[0], images[1], atol=1e-5)
+
+
+def test_openvino_leaves_a_padding_that_others_read_too(net: onnx.ModelProto, feed: Feeds) -> None:
+    net.graph.output.append(onnx.helper.make_tensor_value_info("padded", 1, None))
+    quantized = insert_qdq(net, _thresholds(net, feed))
+    assert round_before_padding(ov.Core().read_model(quantized.SerializeToString())) == 0
 
 
 def test_a_histogram_widens_and_keeps_its_counts() -> None:
