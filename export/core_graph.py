@@ -239,7 +239,7 @@ def _fold_pixel_order(network: GainLight) -> None:
 
 @torch.no_grad()
 def reorder_planes(network: GainLight, order: Sequence[int]) -> None:
-    """Reorder the planes that the stem reads and those that the heads make, in the weights.
+    """Reorder the planes that the stem reads and those that the heads make and the grade mixes.
 
     Args:
         network: Changed in place.
@@ -252,3 +252,4 @@ def reorder_planes(network: GainLight, order: Sequence[int]) -> None:
         assert head.bias is not None
         head.weight.copy_(head.weight[order])
         head.bias.copy_(head.bias[order])
+    network.grade.copy_(network.grade[order][:, order])

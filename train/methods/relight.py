@@ -17,9 +17,11 @@ An edge-aware smoothness of the maps on all of them keeps structure. The photos 
 time, moved a little and with another noise: their maps must move along and else stay, which is what
 a video's next frame asks for.
 
-A network may learn the maps of a finished one, of every sample (`teacher`; the "intermediate"
-distillation of Li et al. 2020 at the last stage): a small one what no discriminator teaches it, one
-of the same size a `grade` of the teacher's nights.
+A small network learns of a large, finished one what no discriminator teaches it: the maps, of every
+sample (`teacher`; the "intermediate" distillation of Li et al. 2020 at the last stage).
+
+A grade (`network.saturation` and so on) is laid over what the network has learned: losses see its
+pictures, and the teacher's, without. A student would learn it only with a loss of fine detail.
 """
 
 from __future__ import annotations
@@ -35,7 +37,6 @@ from dayshift.runtime.errors import UsageError
 from dayshift.train import losses
 from dayshift.train.checkpoint import load_checkpoint, load_weights
 from dayshift.train.methods.base import Batch, State, Update, frozen
-from dayshift.train.methods.grade import grade_maps
 from dayshift.train.methods.relight_config import RelightConfig
 from dayshift.train.methods.relight_views import judged, shifted, small_motions
 from dayshift.train.metrics.features import CaffeSqueezeNet
@@ -60,6 +61,7 @@ class Relight:
     def __init__(self, config: RelightConfig) -> None:
         self.config = config
         self.generator = GainLight(config.network.generator())
+        self.generator.grades = False
         width = config.network.discriminator_width
         self.d_rendered, self.d_photos = (
             PatchGan(PatchGanConfig(channels, width, norm="spectral", widest=4))
@@ -203,7 +205,6 @@ class Relight:
         seen = functional.interpolate(batch["frame"], sides, mode="area")
         with torch.no_grad():
             taught = teacher.maps(seen, batch["strength"], batch["lamps"])
-            taught = grade_maps(self.config.grade, seen, taught, batch["strength"])
         differences = [
             functional.l1_loss(
                 losses.root(mine.float()),
@@ -255,6 +256,7 @@ def _load_teacher(path: Path) -> GainLight:
         raise UsageError(
             f"the teacher {path} is a {type(network).__name__}, expected one of the method relight"
         )
+    network.grades = False
     return network.requires_grad_(False).eval()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from dayshift.train.methods.base import Section
-from dayshift.train.methods.grade import Grade
 from dayshift.train.networks.gain_light import GainLightConfig
 
 
@@ -16,11 +15,14 @@ class RelightNetworks(Section):
     blocks: PositiveInt = 4
     short_side: PositiveInt = 240
     fold: PositiveInt = 4
+    saturation: PositiveFloat = 1.0
+    warmth: PositiveFloat = 1.0
+    exposure: PositiveFloat = 1.0
     discriminator_width: PositiveInt = 32
 
     def generator(self) -> GainLightConfig:
         """Return the generator's part."""
-        return GainLightConfig(self.channels, self.blocks, self.short_side, self.fold)
+        return GainLightConfig(**self.model_dump(exclude={"discriminator_width"}))
 
 
 class RelightWeights(Section):
@@ -52,12 +54,10 @@ class RelightConfig(Section):
         freeze_norm_at: share of the steps after which batch norm is fixed.
         start: checkpoint of an earlier run of this method whose networks this one goes on with.
         teacher: checkpoint of a network whose maps this one learns, with `weights.teacher`.
-        grade: of the teacher's nights.
     """
 
     network: RelightNetworks = RelightNetworks()
     weights: RelightWeights = RelightWeights()
-    grade: Grade = Grade()
     steps: PositiveInt = 5000
     supervised_steps: int = Field(default=800, ge=0)
     generator_lr: PositiveFloat = 5e-4

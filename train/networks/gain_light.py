@@ -25,6 +25,8 @@ from torch.nn import functional
 # at least below and to the right. Training crops have no less: nearer than that, the zeros around
 # the branch's layers would show as lights along the edge.
 BORDER, FAR_BORDER = 8, 16
+_BLACK = 1e-3
+_GRADED = (0.25, 3.0)  # the least and most that a grade makes of a plane
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,23 @@ class GainLightConfig:
         blocks: at the last of these.
         short_side: pixels of the frame's short side that the branch is trained to see.
         fold: the stem makes blocks of fold x fold pixels channels, the heads undo that.
+        saturation: at full strength colours are so many times as far from grey as the heads say,
+        warmth: red is raised and blue lowered by that factor,
+        exposure: and all of it multiplied by this.
     """
 
     channels: tuple[int, int, int] = (32, 64, 96)
     blocks: int = 4
     short_side: int = 240
     fold: int = 4
+    saturation: float = 1.0
+    warmth: float = 1.0
+    exposure: float = 1.0
+
+    @property
+    def is_graded(self) -> bool:
+        """Say whether there is anything to grade."""
+        return (self.saturation, self.warmth, self.exposure) != (1.0, 1.0, 1.0)
 
     @property
     def stride(self) -> int:
@@ -70,6 +83,10 @@ class GainLight(nn.Module):
         self.refine_fine = _conv(fine, fine)
         self.dimming = nn.Conv2d(fine, planes, 3, padding=1)
         self.lamps = nn.Conv2d(fine, planes, 3, padding=1)
+        # Off while the heads are trained: the grade is laid over what they have learned.
+        self.grades = self.config.is_graded
+        self.register_buffer("grade", _grade_of_blocks(self.config), persistent=False)
+        self.grade: Tensor
         self._start_near_identity()
 
     def forward(self, frame: Tensor, strength: Tensor, lamps: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +118,7 @@ class GainLight(nn.Module):
         # Not sigmoid(z) ** level, the same function: a power costs engines as much as the rest.
         gain = torch.exp(-level * functional.softplus(-self.dimming(x).float()))
         light = level * torch.sigmoid(self.lamps(x).float())
-        return gain, light
+        return self._graded(blocks, gain, light, level) if self.grades else (gain, light)
 
     def maps(
         self, small: Tensor, strength: Tensor, lamps: Tensor | None = None
@@ -130,6 +147,19 @@ class GainLight(nn.Module):
         offset = self.controls(controls.to(self.controls.weight.dtype))
         return fine, middle, self.encode_coarse(middle) + offset[:, :, None, None]
 
+    def _graded(
+        self, blocks: Tensor, gain: Tensor, light: Tensor, level: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Scale both maps by what the grade does to the small picture that they make.
+
+        So detail that only the large frame has gets the same. Black has no colour to raise.
+        """
+        picture = gain * blocks + light
+        # By matrix: as a convolution it would be quantized.
+        added = torch.matmul(picture.permute(0, 2, 3, 1), self.grade).permute(0, 3, 1, 2)
+        ratio = (1 + level * added / (picture + _BLACK)).clamp(*_GRADED)
+        return (gain * ratio).clamp(max=1), (light * ratio).clamp(max=1)
+
     def _start_near_identity(self) -> None:
         """Begin at gain 0.9 and light 0.02: the first gradients see a picture and not noise."""
         for head, start in ((self.dimming, 2.2), (self.lamps, -4.0)):
@@ -151,6 +181,14 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(x + f(x)), the shape of `x`."""
         return functional.relu(x + self.second(self.first(x)))
+
+
+def _grade_of_blocks(config: GainLightConfig) -> Tensor:
+    """Return what a grade adds to a block's planes, as a matrix for planes in the last axis."""
+    tint = torch.tensor([config.warmth, 1.0, 1 / config.warmth]) * config.exposure
+    grey = torch.full((3, 3), 1 / 3)
+    saturated = grey + config.saturation * (torch.eye(3) - grey)
+    return torch.kron(saturated * tint - torch.eye(3), torch.eye(config.fold**2))
 
 
 def extend(small: Tensor, stride: int) -> Tensor:
