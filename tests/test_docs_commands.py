@@ -63,6 +63,7 @@ NOT_RUN = {
     "dayshift quantize": "takes minutes; tests/export quantize small models",
     "dayshift distill": PYTORCH,
     "dayshift train cyclegan --data data/ --out": PYTORCH,
+    "dayshift train night2day": "needs images, takes minutes; tests/train train small networks",
     "dayshift evaluate": "needs the measuring networks; tests/train/metrics run it where they are",
     "dayshift synth": "needs Blender's module; tests/train run what needs none",
     "torchrun": "several processes for minutes; tests/train/test_cluster.py does it",
