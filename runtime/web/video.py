@@ -35,6 +35,9 @@ FIELD_BITS = 24  # of the number, and of the milliseconds
 _TIME_BASE = Fraction(1, 90_000)  # of video in RTP
 _KEY_PERIOD_S = 2.0  # after a loss that is not made up for, the next whole picture comes then
 _BT709 = 1
+# CPU time of a 1280x720 picture of the bundled clip at night: 5.7 ms, 8.7 Mbit/s, 36.7 dB; with
+# `superfast` 11 ms at 6.5 Mbit/s and 37.7 dB; VP8 (realtime, -6) 13 ms at 6.1 Mbit/s and 36.0 dB;
+# aiortc's own encoder of H.264 38 ms at 3.5 Mbit/s, and that for each viewer.
 _X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
 
 
@@ -114,5 +117,6 @@ def _open_codec(width: int, height: int) -> Any:
     codec.colorspace, codec.color_range = Colorspace.SMPTE170M, ColorRange.MPEG
     codec.color_primaries = codec.color_trc = _BT709
     codec.options = _X264
+    codec.thread_count = 2  # the other cores are the model's
     codec.open()
     return codec
