@@ -156,7 +156,7 @@ class _Video:
                 track.stop()
 
 
-class _Track(MediaStreamTrack):  # type: ignore[misc]
+class _Track(MediaStreamTrack):
     """What one viewer is sent, already encoded."""
 
     kind = "video"

@@ -122,7 +122,8 @@ class Viewer:
 
     async def see(self) -> Pixels:
         """Return the next frame of the video."""
-        frame = await asyncio.wait_for(self.connection.getReceivers()[0].track.recv(), 10)
+        track = self.connection.getReceivers()[0].track
+        frame: Any = await asyncio.wait_for(track.recv(), 10)
         return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
     async def see_level(self, level: float, height: int = HEIGHT) -> Pixels:
@@ -325,11 +326,11 @@ def test_pictures_that_a_viewer_does_not_take_are_not_kept() -> None:
         assert (await waiting).is_keyframe
         assert not video._tracks  # it is given nothing more until it asks
         assert track._packets.qsize() == peers._MOST_WAITING
-        kept = [await track.recv() for _ in range(peers._MOST_WAITING)]
+        kept: list[Any] = [await track.recv() for _ in range(peers._MOST_WAITING)]
         assert not any(packet.is_keyframe for packet in kept)
         await show(10)
         # After the gap comes what does not build upon it, and it is new.
-        again = await track.recv()
+        again: Any = await track.recv()
         assert again.is_keyframe
         assert again.pts - kept[-1].pts > 90_000 * 0.05 * 7
         track.stop()
