@@ -12,13 +12,17 @@ from dayshift.train.networks.gain_light import GainLight, GainLightConfig
 CONFIG = GainLightConfig((8, 8, 16), 1)
 
 
-def pictures(strength: float = 1.0, **grade: float) -> tuple[Tensor, Tensor]:
+def pictures(
+    *, strength: float = 1.0, saturation: float = 1.0, warmth: float = 1.0, exposure: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Return what the same weights make of a small frame without and with a grade."""
     small = 0.4 + 0.2 * torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     found = []
-    for config in (CONFIG, dataclasses.replace(CONFIG, **grade)):
+    grade = dataclasses.replace(CONFIG, saturation=saturation, warmth=warmth, exposure=exposure)
+    for config in (CONFIG, grade):
         torch.manual_seed(0)
         network = GainLight(config).eval()
+        assert network.dimming.bias is not None
         torch.nn.init.constant_(network.dimming.bias, -0.5)
         with torch.no_grad():
             gain, light = network.maps(small, torch.tensor([strength]))
@@ -39,12 +43,12 @@ def test_warmth_and_exposure_scale_the_colours() -> None:
 
 
 def test_half_the_strength_is_half_the_grade() -> None:
-    plain, graded = pictures(0.5, exposure=0.8)
+    plain, graded = pictures(strength=0.5, exposure=0.8)
     torch.testing.assert_close(graded, plain * 0.9, atol=1e-3, rtol=0)
 
 
 def test_at_strength_zero_the_frame_stays_the_frame() -> None:
-    plain, graded = pictures(0.0, saturation=2.0, warmth=1.3, exposure=0.5)
+    plain, graded = pictures(strength=0.0, saturation=2.0, warmth=1.3, exposure=0.5)
     torch.testing.assert_close(graded, plain, atol=0, rtol=0)
 
 
