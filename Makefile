@@ -64,7 +64,7 @@ audit: $(VENV)/.dayshift-dev ## look the installed versions up among known vulne
 	@$(VENV)/bin/pip-audit --skip-editable --progress-spinner off
 
 bench: $(VENV)/.dayshift-dev ## measure day2night and CycleGAN's network here (minutes): bench.json, .html, .md
-	@$(VENV)/bin/dayshift bench day2night resnet_9blocks --json bench.json --plot bench.html \
+	@$(VENV)/bin/dayshift bench day2night day2night-lite resnet_9blocks --json bench.json --plot bench.html \
 		--markdown bench.md $(ARGS)
 
 wheelhouse: $(VENV)/bin/python ## collect all wheels for a device without a network: MACHINE, PYTHON_VERSION, EXTRA
