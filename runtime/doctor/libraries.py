@@ -192,9 +192,9 @@ def _torch_build(file: Path) -> tuple[str, str | None]:
 
 
 _EXTRAS = (
-    ("video files", "av", "H.264 files in and out", "'av>=14.2'"),
+    ("video files", "av", "H.264 files in and out", "'av>=14.2,<19'"),
     ("browser page", "starlette, uvicorn", "http:// sinks", "'starlette>=1.0' 'uvicorn>=0.40'"),
-    ("live video", "aiortc", "WebRTC on the page instead of JPEG", "'aiortc>=1.15' 'av>=14.2'"),
+    ("live video", "aiortc", "WebRTC on the page instead of JPEG", "'aiortc>=1.15' 'av>=14.2,<19'"),
     ("metrics", "prometheus_client", "--metrics", "'prometheus-client>=0.19'"),
     ("signed marks", "c2pa, cryptography", "C2PA", "'c2pa-python>=0.38' 'cryptography>=42'"),
 )

@@ -51,5 +51,5 @@ def _fix(host: Host, *errors: str) -> str:
         if error.startswith(f"{_MISSING} cv2"):
             return opencv_fix(host, error)
     if any(_MISSING in error for error in errors):
-        return host.pip(f"install {pip_range('openvino')} 'av>=14.2'")
+        return host.pip(f"install {pip_range('openvino')} 'av>=14.2,<19'")
     return "what is marked below comes first; dayshift demo --debug tells more"
