@@ -55,5 +55,5 @@ def test_at_strength_zero_the_frame_stays_the_frame() -> None:
 def test_a_grade_adds_no_weights_and_may_be_left_out() -> None:
     network = GainLight(dataclasses.replace(CONFIG, saturation=1.4))
     network.load_state_dict(GainLight(CONFIG).state_dict())
-    assert network.grades
-    assert not GainLight(CONFIG).grades
+    assert network.applies_grade
+    assert not GainLight(CONFIG).applies_grade

@@ -61,7 +61,7 @@ class Relight:
     def __init__(self, config: RelightConfig) -> None:
         self.config = config
         self.generator = GainLight(config.network.generator())
-        self.generator.grades = False
+        self.generator.applies_grade = False
         width = config.network.discriminator_width
         self.d_rendered, self.d_photos = (
             PatchGan(PatchGanConfig(channels, width, norm="spectral", widest=4))
@@ -256,7 +256,7 @@ def _load_teacher(path: Path) -> GainLight:
         raise UsageError(
             f"the teacher {path} is a {type(network).__name__}, expected one of the method relight"
         )
-    network.grades = False
+    network.applies_grade = False
     return network.requires_grad_(False).eval()
 
 

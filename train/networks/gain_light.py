@@ -84,7 +84,7 @@ class GainLight(nn.Module):
         self.dimming = nn.Conv2d(fine, planes, 3, padding=1)
         self.lamps = nn.Conv2d(fine, planes, 3, padding=1)
         # Off while the heads are trained: the grade is laid over what they have learned.
-        self.grades = self.config.is_graded
+        self.applies_grade = self.config.is_graded
         self.register_buffer("grade", _grade_of_blocks(self.config), persistent=False)
         self.grade: Tensor
         self._start_near_identity()
@@ -118,7 +118,7 @@ class GainLight(nn.Module):
         # Not sigmoid(z) ** level, the same function: a power costs engines as much as the rest.
         gain = torch.exp(-level * functional.softplus(-self.dimming(x).float()))
         light = level * torch.sigmoid(self.lamps(x).float())
-        return self._graded(blocks, gain, light, level) if self.grades else (gain, light)
+        return self._graded(blocks, gain, light, level) if self.applies_grade else (gain, light)
 
     def maps(
         self, small: Tensor, strength: Tensor, lamps: Tensor | None = None
