@@ -49,8 +49,9 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the certificates that tests make out of the developer's home, also in subprocesses."""
+    """Keep what tests make out of the developer's home, also in subprocesses."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAYSHIFT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
 

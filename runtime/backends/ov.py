@@ -27,6 +27,7 @@ try:
     with without_telemetry():
         import openvino as ov
 
+        from dayshift.runtime.backends.ov_cache import find_or_compile
         from dayshift.runtime.backends.ov_padding import round_before_padding
 except ImportError as error:
     raise missing_dependency("openvino", error) from error
@@ -149,15 +150,20 @@ def _precision_hint(core: ov.Core, precision: Precision) -> str:
 def _compile(
     core: ov.Core, graph: bytes, shapes: Shapes, hint: str, lanes: int
 ) -> ov.CompiledModel:
-    model = core.read_model(graph)
-    check_shapes("openvino", {p.any_name: _sides(p.partial_shape) for p in model.inputs}, shapes)
-    model.reshape({name: list(shape) for name, shape in shapes.items()})
-    round_before_padding(model)
     properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if lanes > 1:
         # A stream of its own for each lane: no frame waits for the threads of another.
         properties |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(lanes)}
-    return core.compile_model(model, "CPU", properties)
+
+    def compile_graph() -> ov.CompiledModel:
+        model = core.read_model(graph)
+        sides = {port.any_name: _sides(port.partial_shape) for port in model.inputs}
+        check_shapes("openvino", sides, shapes)
+        model.reshape({name: list(shape) for name, shape in shapes.items()})
+        round_before_padding(model)
+        return core.compile_model(model, "CPU", properties)
+
+    return find_or_compile(core, graph, shapes, properties, compile_graph)
 
 
 def _sides(shape: ov.PartialShape) -> list[int | None]:
