@@ -315,14 +315,14 @@ def test_a_flipped_byte_is_found_before_an_engine_reads_it(model_folder: Path) -
     content[100] ^= 0x40
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"maps\.int8\.onnx has sha256 \w{64}, expected \w{64}: "):
-        load(model_folder, size=SIZE)
+        load(model_folder, precision="int8", size=SIZE)
     load(model_folder, precision="fp32", size=SIZE)  # another file is as good as before
 
 
 def test_a_missing_graph_file_is_named(model_folder: Path) -> None:
     (model_folder / "maps.int8.onnx").unlink()
     with pytest.raises(ModelError, match=r"cannot read .*maps\.int8\.onnx"):
-        load(model_folder, size=SIZE)
+        load(model_folder, precision="int8", size=SIZE)
 
 
 def test_a_precision_without_a_file_is_refused(model_folder: Path, edit_spec: EditSpec) -> None:
@@ -345,7 +345,7 @@ def test_a_graph_of_the_other_form_is_refused(model_folder: Path, edit_spec: Edi
 
     edit_spec(swap)
     with pytest.raises(ModelError, match=r"gives image uint8 .*: expected gain and light as uint8"):
-        load(model_folder, size=SIZE)
+        load(model_folder, precision="int8", size=SIZE)
 
 
 @pytest.mark.parametrize(
