@@ -130,7 +130,8 @@ class Negative:
         glare = sum(blurred(linear, sigma * linear.shape[1]) for sigma in _BLOOM_SIGMAS)
         share = self._plan.camera.bloom
         light = linear * (1 - share) + np.asarray(glare) * (share / len(_BLOOM_SIGMAS))
-        display = _film(self._lens.smooth(light) * np.float32(2.0**ev))
+        # Bent after the film: beside the sun, cubic weights of its linear light are black rings.
+        display = self._lens.smooth(_film(light * np.float32(2.0**ev)))
         if noise:
             rng = np.random.default_rng(dice(self._plan.seed, part).getrandbits(64))
             grain = rng.normal(0, noise, display.shape).astype(np.float32)

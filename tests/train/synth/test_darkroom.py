@@ -68,6 +68,16 @@ def test_the_truth_lies_where_the_picture_has_it(layers: Path, k1: float) -> Non
     assert (bright == is_sky).mean() > 0.97  # but for the pixels on the edge
 
 
+def test_nothing_beside_the_sun_is_darker_than_without_it(layers: Path) -> None:
+    negative = Negative(layers, plan_with(distortion=-0.18))
+    without = negative.picture(Hour(0.0))
+    (sky,) = negative._skies.values()
+    sky[10:12, 40:42] = 1e4
+    with_sun = negative.picture(Hour(0.0))
+    assert with_sun.max() > without.max()
+    assert (with_sun[:27].astype(int) - without[:27]).min() > -20  # what cubic weights take
+
+
 def camera_lens(k1: float, width: int = 200, height: int = 120) -> Lens:
     return Lens(dataclasses.replace(draw_plan(3).camera, distortion=k1), width, height)
 
