@@ -31,11 +31,10 @@ class StageRecorder:
     def __init__(self, network: nn.Module) -> None:
         self.kind, stages = _stages(network)
         self._outputs: list[Tensor] = []
-        network.register_forward_pre_hook(self._begin)
-        if self.kind == "trunk":
-            stages[0].register_forward_pre_hook(self._record_input)
-            stages = _thirds(stages)
-        for stage in stages:
+        # Not at the network's own start: a gain_light is run by `maps`, which passes its hooks by.
+        for first in stages[:1]:
+            first.register_forward_pre_hook(self._begin)
+        for stage in _thirds(stages) if self.kind == "trunk" else stages:
             stage.register_forward_hook(self._record)
 
     def take(self) -> list[Tensor]:
@@ -43,11 +42,8 @@ class StageRecorder:
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    def _begin(self, _module: nn.Module, _inputs: object) -> None:
-        self._outputs = []
-
-    def _record_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._outputs.append(inputs[0])
+    def _begin(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._outputs = [inputs[0]] if self.kind == "trunk" else []
 
     def _record(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self._outputs.append(output)
