@@ -10,6 +10,7 @@ off, by a crash or a cable pulled. Completed, it is an ordinary MP4 without frag
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from fractions import Fraction
 from pathlib import Path
@@ -186,13 +187,13 @@ class VideoSink(Sink):
 
     def _complete(self) -> None:
         """Write what the encoder still holds, and the end of the file."""
-        try:
+        with contextlib.ExitStack() as closing:
+            if self._output is not None:
+                closing.callback(self._output.close)
+            # Before its file, also where the encoder fails: it would write its end as it is freed.
+            closing.callback(self._container.close)
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
-            self._container.close()
-        finally:
-            if self._output is not None:
-                self._output.close()
 
     def _add_stream(self, width: int, height: int) -> av.video.stream.VideoStream:
         stream = self._container.add_stream("libx264", rate=self._fps, options=_X264)
