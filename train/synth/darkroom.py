@@ -129,7 +129,7 @@ class Negative:
     def _develop(self, linear: Floats, ev: float, noise: float, part: str) -> Pixels:
         glare = sum(blurred(linear, sigma * linear.shape[1]) for sigma in _BLOOM_SIGMAS)
         share = self._plan.camera.bloom
-        light = linear * (1 - share) + np.asarray(glare) * (share / len(_BLOOM_SIGMAS))
+        light = linear * (1 - share) + np.asarray(glare, np.float32) * (share / len(_BLOOM_SIGMAS))
         # Bent after the film: beside the sun, cubic weights of its linear light are black rings.
         display = self._lens.smooth(_film(light * np.float32(2.0**ev)))
         if noise:
