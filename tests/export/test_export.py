@@ -33,7 +33,7 @@ _ANY_SPEED = Wanted(quantize=Settings(budget_s=0, most_time=float("inf")))
 def _network() -> GainLight:
     """A network whose maps vary over the picture and whose batch norms are not trivial."""
     torch.manual_seed(0)
-    network = GainLight(GainLightConfig((8, 8, 16), 1)).eval()
+    network = GainLight(GainLightConfig((8, 8, 16), 1, saturation=1.3, exposure=0.9)).eval()
     for head in (network.dimming, network.lamps):
         torch.nn.init.normal_(head.weight, std=0.3)
     for module in network.modules():
