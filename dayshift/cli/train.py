@@ -51,10 +51,15 @@ def train(
         if dry_run:
             typer.echo(json.dumps(chosen.as_json(), indent=2))
             return
-        from dayshift.train.loop.devices import is_first_process, parse_devices
-    from dayshift.cli.output import check_json_target, emit
+        from dayshift.train.loop.devices import is_first_process, parse_devices, restart_may_hang
+    from dayshift.cli.output import check_json_target, emit, note
 
     check_json_target(json_to)
+    if restart_may_hang() and is_first_process():
+        note(
+            "warning: a restart by torchrun may hang: export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 "
+            "on every machine before torchrun"
+        )
     folder = out or Path("runs") / chosen.name
     result, rows = fit_recipe(chosen, data, folder, parse_devices(device, devices, nodes))
     if is_first_process():

@@ -68,3 +68,17 @@ def test_a_gpu_or_recipe_that_is_not_there_is_one_line(
     done = dayshift_command("train", "cut", *sets, "--device", "gpu")
     assert done.code == 1
     assert "--device gpu, but PyTorch" in done.error
+
+
+def test_restarts_in_the_store_of_the_killed_are_warned_of(
+    dayshift_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "cut", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu"]
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    assert "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in dayshift_command(*words).err
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert "TORCH_DISABLE" not in dayshift_command(*words).err
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "0")
+    assert "TORCH_DISABLE" not in dayshift_command(*words).err

@@ -76,6 +76,15 @@ def parse_devices(kind: str, count: int, nodes: int) -> Devices:
     raise UsageError(f"got --device {kind!r}, expected auto, cpu or gpu")
 
 
+def restart_may_hang() -> bool:
+    """Whether torchrun restarts processes in a store that still has the addresses of the killed.
+
+    See pytorch#135712: a process that comes back may read them before they are replaced.
+    """
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return shared and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+
+
 def is_first_process() -> bool:
     """Whether this is the one of a run's processes that speaks; known before the run opens, too."""
     return getattr(rank_zero_only, "rank", 0) == 0
