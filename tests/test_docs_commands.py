@@ -67,6 +67,7 @@ NOT_RUN = {
     "dayshift evaluate": "needs the measuring networks; tests/train/metrics run it where they are",
     "dayshift synth": "needs Blender's module; tests/train run what needs none",
     "torchrun": "several processes for minutes; tests/train/test_cluster.py does it",
+    "export TORCH_": "for torchrun; tests/train/test_cluster.py does it",
     "srun": "needs SLURM",
     "dayshift bench day2night --json": MINUTES,
     "dayshift bench day2night ./mine": MINUTES,
