@@ -86,7 +86,7 @@ def test_what_runs_models_names_no_training_library(folder: str) -> None:
 @pytest.mark.parametrize(
     ("library", "modules"),
     [
-        ("openvino", {"ov.py", "ov_padding.py"}),
+        ("openvino", {"ov.py", "ov_cache.py", "ov_padding.py"}),
         ("onnxruntime", {"ort.py"}),
         ("tensorrt", {"trt.py", "trt_build.py"}),
         ("cuda.bindings", {"cuda.py"}),
