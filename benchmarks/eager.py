@@ -12,22 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
 from dayshift.export.core_graph import prepare, reorder_planes
+from dayshift.export.read_back import read_back
 from dayshift.runtime.backends import Shapes
 from dayshift.runtime.backends.base import Array
 from dayshift.runtime.errors import BackendError, ModelError
 from dayshift.runtime.image import padded_size, shrink_factor
-from dayshift.runtime.model_files import read_graph
 from dayshift.runtime.spec import FullForm, MapsForm, ModelSpec
 from dayshift.train.networks.gain_light import GainLight, apply_gain_light
 from dayshift.train.networks.presets import build_network
-
-_CORE = "core/"  # how the graph's nodes and weights of the network are named
 
 
 class TorchBackend:
@@ -148,34 +144,17 @@ def module_of_model(
     Raises:
         ModelError: The graph's weights are not those of the network that `model.json` names.
     """
-    network = build_network(spec.network.name, **spec.network.config)
-    if not isinstance(network, GainLight):
+    if spec.network.name != "gain_light":
         raise ModelError(
             f"weights of {spec.network.name} cannot be read back from a graph: "
             "name its checkpoint to measure it in PyTorch"
         )
-    deployed = prepare(network)  # its structure: batch norm folded, planes in a picture's order
-    deployed.load_state_dict(_weights(folder, spec, deployed))
+    deployed = prepare(read_back(folder).network())  # its planes in a picture's order
     assert isinstance(deployed, GainLight)
     if isinstance(form, MapsForm) or form.short_side is None:
         return MapsModule(deployed)
     padded = padded_size(*size_wh[::-1], multiple=form.multiple, short_side=form.short_side)
     return FullMapsModule(deployed, shrink_factor(*padded, form.short_side))
-
-
-def _weights(folder: Path, spec: ModelSpec, network: nn.Module) -> dict[str, Tensor]:
-    forms = [form for form in (spec.forms.maps, spec.forms.full) if form and "fp32" in form.files]
-    if not forms:
-        raise ModelError(f"model {spec.name} has no fp32 graph to read PyTorch's weights from")
-    graph = onnx.load_from_string(read_graph(folder, forms[0].files["fp32"])).graph
-    held = {w.name.removeprefix(_CORE): w for w in graph.initializer}
-    missing = [name for name in network.state_dict() if name not in held]
-    if missing:
-        raise ModelError(f"the fp32 graph of {spec.name} has no weight {missing[0]}")
-    return {
-        name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(held[name])))
-        for name in network.state_dict()
-    }
 
 
 def module_of_network(model: str) -> tuple[nn.Module, bool]:

@@ -56,7 +56,7 @@ def prepare(network: nn.Module, record: NetworkRecord | None = None) -> nn.Modul
     set_inference(deployed, norm="running" if record is None else record.norm)
     _fold_batch_norm(deployed)
     if isinstance(deployed, GainLight):
-        _fold_pixel_order(deployed)
+        reorder_planes(deployed, pixel_order(deployed.config.fold))
     elif multiple_of(deployed) % 2 == 0:
         _widen_heads(deployed)
     return deployed
@@ -226,15 +226,14 @@ def _of_blocks(conv: nn.Conv2d) -> nn.Conv2d:
     return wide
 
 
-def _fold_pixel_order(network: GainLight) -> None:
-    """Reorder planes from space-to-depth's order, colour by colour in RGB, to a picture's.
+def pixel_order(fold: int) -> list[int]:
+    """Return, of each plane in a camera picture's order, which it is in space-to-depth's.
 
-    As a block's pixels lie there, nothing but rows of blocks must change places around the network.
+    That goes colour by colour in RGB. As a block's pixels lie in a picture, row by row and each
+    BGR, nothing but rows of blocks must change places around the network.
     """
-    pixels = network.config.fold**2
-    reorder_planes(
-        network, [colour * pixels + pixel for pixel in range(pixels) for colour in (2, 1, 0)]
-    )
+    pixels = fold**2
+    return [colour * pixels + pixel for pixel in range(pixels) for colour in (2, 1, 0)]
 
 
 @torch.no_grad()

@@ -246,6 +246,7 @@ def _describe(
             recipe=describe_origin(recipe) if recipe else f"imported from {origin}",
             data=[f"{count} {kind}" for kind, count in counts.items()],
             licence=recipe.get("data", {}).get("licence")
+            or facts.get("licence")
             or "unknown: that of its weights and data",
             note=f"{checkpoint.step} steps, {facts.get('seconds', 0) / 60:.0f} minutes"
             if recipe

@@ -13,6 +13,9 @@ from dayshift.cli.options import JsonTo
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from dayshift.train.authors.convert import Wish
+    from dayshift.train.checkpoint import Checkpoint
+
 
 def import_(
     checkpoint: Annotated[
@@ -20,7 +23,7 @@ def import_(
         typer.Argument(
             metavar="CHECKPOINT",
             help="*_net_G*.pth of pytorch-CycleGAN-and-pix2pix or CUT, *_net_G.pth of SPADE, "
-            "gen_*.pt of UNIT.",
+            "gen_*.pt of UNIT; or a model such as day2night, to train on from it.",
         ),
     ],
     out: Annotated[
@@ -52,7 +55,7 @@ def import_(
     ] = False,
     json_to: JsonTo = None,
 ) -> None:
-    """Turn a checkpoint of the authors' repositories into one of dayshift.
+    """Turn a checkpoint of the authors' repositories, or a model, into a checkpoint of dayshift.
 
     Nothing in the file is run: a pickle that wants more than tensors is refused.
     """
@@ -65,7 +68,11 @@ def import_(
 
     check_json_target(json_to)
     wish = Wish(method, network, _read_settings(settings or []), _read_norm(norm), dropout)
-    imported, assumed = import_checkpoint(checkpoint, wish)
+    assumed: list[str] = []
+    if _is_model(checkpoint):
+        imported = _of_model(str(checkpoint), wish)
+    else:
+        imported, assumed = import_checkpoint(checkpoint, wish)
     save_checkpoint(out, imported)
     for line in assumed:
         note(f"assumed: {line}")
@@ -82,6 +89,35 @@ def import_(
     }
     rows = [(key, _shown(value)) for key, value in result.items() if key != "assumed"]
     emit(result, rows, title=f"imported {checkpoint.name}", json_to=json_to)
+
+
+def _is_model(path: Path) -> bool:
+    from dayshift.runtime.bundled import bundled_models
+    from dayshift.runtime.model_files import SPEC_NAME
+
+    is_bundled = str(path) in bundled_models() and not path.is_file()
+    return is_bundled or (path / SPEC_NAME).is_file()
+
+
+def _of_model(name: str, wish: Wish) -> Checkpoint:
+    """Read the weights of a model folder back.
+
+    Raises:
+        UsageError: It is said how to read them: model.json says that.
+    """
+    from dayshift.cli.extras import needs
+    from dayshift.runtime.bundled import model_folder
+    from dayshift.runtime.errors import UsageError
+
+    with needs("torch and onnx", extra="export"):
+        from dayshift.export.read_back import read_back
+
+    if wish.method or wish.network or wish.norm or wish.dropout:
+        raise UsageError(
+            f"{name} is a model, whose model.json says method, network and norm: leave --method, "
+            "--network, --norm and --dropout out"
+        )
+    return read_back(model_folder(name), wish.settings)
 
 
 def _read_settings(words: list[str]) -> dict[str, JsonValue]:

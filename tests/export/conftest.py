@@ -1,13 +1,21 @@
-"""A small image network as ONNX text: every kind of layer that quantization must tell apart."""
+"""A small image network as ONNX text, with every kind of layer that quantization must tell apart;
+and a small gain_light, exported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
+
+if TYPE_CHECKING:
+    from dayshift.runtime.image import Pixels
+    from dayshift.train.checkpoint import Checkpoint
+    from dayshift.train.networks.gain_light import GainLight
 
 _TEXT = """<ir_version: 10, opset_import: ["" : 20]>
 net (float[1, 3, h, w] x) => (float[1, 3, h, w] y) {
@@ -66,3 +74,65 @@ def feed() -> Callable[[int], dict[str, np.ndarray]]:
         return {"x": cv2.resize(coarse, (48, 32)).transpose(2, 0, 1)[None].copy()}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[Pixels]:
+    """Smooth random pictures: landscape, portrait, odd."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    sizes = [(360, 640), (400, 225), (359, 641)]
+    return [cv2.resize(rng.integers(0, 256, (9, 16, 3), np.uint8), size[::-1]) for size in sizes]  # type: ignore[misc]
+
+
+@pytest.fixture(scope="session")
+def gain_light() -> GainLight:
+    """A network whose maps vary over the picture and whose batch norms are not trivial."""
+    import torch
+
+    from dayshift.train.networks.gain_light import GainLight, GainLightConfig
+
+    torch.manual_seed(0)
+    network = GainLight(GainLightConfig((8, 8, 16), 1, saturation=1.3, exposure=0.9)).eval()
+    for head in (network.dimming, network.lamps):
+        torch.nn.init.normal_(head.weight, std=0.3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.7, 1.4)
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return network
+
+
+@pytest.fixture(scope="session")
+def checkpoint(gain_light: GainLight) -> Checkpoint:
+    """The network as a run leaves it."""
+    from dayshift.train.checkpoint import Checkpoint, NetworkRecord
+    from dayshift.train.networks.presets import describe_network
+
+    name, settings = describe_network(gain_light)
+    record = NetworkRecord(name, "average", settings)
+    weights = {f"average/{name}": value for name, value in gain_light.state_dict().items()}
+    recipe = {"name": "tiny", "summary": "test", "data": {"licence": "none"}}
+    recipe["card"] = {"limits": "it is tiny"}
+    facts = {"data": {"photos": 3}}
+    return Checkpoint("relight", {"a_to_b": record}, weights, recipe, 1, facts)
+
+
+@pytest.fixture(scope="session")
+def folder(
+    checkpoint: Checkpoint, frames: list[Pixels], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Its model folder, in all forms and precisions."""
+    from dayshift.export.model_folder import Wanted, export_model
+    from dayshift.export.quantize import Settings
+
+    # Times are measured in benchmarks: a test machine may be busy with anything.
+    any_speed = Wanted(quantize=Settings(budget_s=0, most_time=float("inf")))
+    out = tmp_path_factory.mktemp("models") / "tiny"
+    export_model(checkpoint, out, calibration=frames * 4, frames=frames, wanted=any_speed)
+    return out

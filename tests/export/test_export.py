@@ -15,62 +15,15 @@ import torch
 from dayshift.export.checks import fp16_faults, int8_faults
 from dayshift.export.core_graph import export_core, prepare
 from dayshift.export.difference import Limits
-from dayshift.export.model_folder import Wanted, export_model
-from dayshift.export.quantize import Settings
+from dayshift.export.model_folder import export_model
 from dayshift.runtime.errors import GateError, SinkError
+from dayshift.runtime.image import Pixels
 from dayshift.runtime.model import load
 from dayshift.runtime.model_files import load_spec
 from dayshift.runtime.spec import Card
-from dayshift.train.checkpoint import Checkpoint, NetworkRecord
-from dayshift.train.networks.gain_light import GainLight, GainLightConfig
-from dayshift.train.networks.presets import describe_network
+from dayshift.train.checkpoint import Checkpoint
+from dayshift.train.networks.gain_light import GainLight
 from dayshift.train.translator import TorchTranslator
-
-# Times are measured in benchmarks: a test machine may be busy with anything.
-_ANY_SPEED = Wanted(quantize=Settings(budget_s=0, most_time=float("inf")))
-
-
-def _network() -> GainLight:
-    """A network whose maps vary over the picture and whose batch norms are not trivial."""
-    torch.manual_seed(0)
-    network = GainLight(GainLightConfig((8, 8, 16), 1, saturation=1.3, exposure=0.9)).eval()
-    for head in (network.dimming, network.lamps):
-        torch.nn.init.normal_(head.weight, std=0.3)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            torch.nn.init.normal_(module.running_mean, std=0.2)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    return network
-
-
-def _frames() -> list[np.ndarray]:
-    """Smooth random pictures: landscape, portrait, odd."""
-    import cv2
-
-    rng = np.random.default_rng(0)
-    sizes = [(360, 640), (400, 225), (359, 641)]
-    return [cv2.resize(rng.integers(0, 256, (9, 16, 3), np.uint8), size[::-1]) for size in sizes]
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    network = _network()
-    name, settings = describe_network(network)
-    record = NetworkRecord(name, "average", settings)
-    weights = {f"average/{name}": value for name, value in network.state_dict().items()}
-    recipe = {"name": "tiny", "summary": "test", "data": {"licence": "none"}}
-    recipe["card"] = {"limits": "it is tiny"}
-    facts = {"data": {"photos": 3}}
-    return Checkpoint("relight", {"a_to_b": record}, weights, recipe, 1, facts)
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models") / "tiny"
-    export_model(checkpoint, out, calibration=_frames() * 4, frames=_frames(), wanted=_ANY_SPEED)
-    return out
 
 
 def _in_picture(planes: torch.Tensor) -> torch.Tensor:
@@ -79,8 +32,8 @@ def _in_picture(planes: torch.Tensor) -> torch.Tensor:
     return by_pixel.reshape(planes.shape)
 
 
-def test_folding_and_pixel_order_keep_the_function() -> None:
-    network = _network()
+def test_folding_and_pixel_order_keep_the_function(gain_light: GainLight) -> None:
+    network = gain_light
     blocks = torch.rand(1, 48, 12, 16)
     controls = torch.tensor([0.7]), torch.tensor([0.4])
     with torch.no_grad():
@@ -89,8 +42,8 @@ def test_folding_and_pixel_order_keep_the_function() -> None:
             assert torch.allclose(_in_picture(original), deployed, atol=1e-5)
 
 
-def test_no_batch_norm_is_left_in_the_graph() -> None:
-    operations = {node.op_type for node in export_core(prepare(_network())).graph.node}
+def test_no_batch_norm_is_left_in_the_graph(gain_light: GainLight) -> None:
+    operations = {node.op_type for node in export_core(prepare(gain_light)).graph.node}
     assert "Conv" in operations
     assert not operations & {"BatchNormalization", "InstanceNormalization", "ConvTranspose"}
 
@@ -119,31 +72,35 @@ def test_convolutions_of_the_fp16_graph_are_half(folder: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("form", ["full", "maps"])
-def test_strength_zero_returns_the_frame_exactly(folder: Path, backend: str, form: str) -> None:
+def test_strength_zero_returns_the_frame_exactly(
+    folder: Path, backend: str, form: str, frames: list[Pixels]
+) -> None:
     for precision in ("fp32", "int8"):
         model = load(folder, backend=backend, form=form, precision=precision, strength=0.0)
-        for frame in _frames():
+        for frame in frames:
             np.testing.assert_array_equal(model(frame), frame)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_the_two_forms_agree_within_two_levels(
-    folder: Path, precision: str, strength: float
+    folder: Path, precision: str, strength: float, frames: list[Pixels]
 ) -> None:
     full, maps = (
         load(folder, backend="openvino", form=form, precision=precision, strength=strength)
         for form in ("full", "maps")
     )
-    for frame in _frames():
+    for frame in frames:
         image = full(frame)
         assert image.shape == frame.shape
         assert np.abs(image.astype(int) - maps(frame)).max() <= 2
 
 
-def test_the_fp32_graph_is_pytorch_within_a_level(folder: Path) -> None:
-    reference, model = TorchTranslator(_network()), load(folder, precision="fp32", form="full")
-    for frame in _frames():
+def test_the_fp32_graph_is_pytorch_within_a_level(
+    folder: Path, gain_light: GainLight, frames: list[Pixels]
+) -> None:
+    reference, model = TorchTranslator(gain_light), load(folder, precision="fp32", form="full")
+    for frame in frames:
         assert np.abs(reference(frame).astype(int) - model(frame)).max() <= 1
 
 
@@ -166,19 +123,21 @@ def test_files_are_single_and_a_preview_is_there(folder: Path) -> None:
 
 
 def test_a_failed_export_leaves_the_old_folder_as_it_was(
-    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: list[Pixels]
 ) -> None:
     out = tmp_path / "model"
     out.mkdir()
     (out / "model.json").write_text("old")
     monkeypatch.setattr("dayshift.export.parity.INVISIBLE", Limits(999.0, 2.0))
     with pytest.raises(GateError, match=r"full fp32 on onnxruntime against PyTorch: got .*999 dB"):
-        export_model(checkpoint, out, frames=_frames()[:1])
+        export_model(checkpoint, out, frames=frames[:1])
     assert (out / "model.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_folder_that_is_no_model_is_not_replaced(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_not_replaced(
+    checkpoint: Checkpoint, tmp_path: Path, frames: list[Pixels]
+) -> None:
     (tmp_path / "precious.txt").write_text("keep me")
     with pytest.raises(SinkError, match="not a model folder"):
-        export_model(checkpoint, tmp_path, frames=_frames())
+        export_model(checkpoint, tmp_path, frames=frames)
