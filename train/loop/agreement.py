@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import distributed
 
 from dayshift.runtime.errors import DayshiftError
+
+
+class LostProcess(DayshiftError):
+    """Another process of the run is gone; this one cannot go on alone."""
+
+
+@contextlib.contextmanager
+def explained_loss() -> Iterator[None]:
+    """Say in words what the others get where a process of a run is killed.
+
+    Raises:
+        LostProcess: In the place of an error of the network. gloo's are plain RuntimeErrors.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise LostProcess(
+            f"another process of this run ended, or cannot be reached ({reason}): see what it "
+            "said. Start all processes again: they go on from the last checkpoint"
+        ) from error
 
 
 class Agreement:

@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 
 from dayshift.runtime.sinks.base import make_folder, write_file
 from dayshift.train.checkpoint import load_checkpoint, save_checkpoint
-from dayshift.train.loop.agreement import Agreement
+from dayshift.train.loop.agreement import Agreement, explained_loss
 from dayshift.train.loop.build import make_job
 from dayshift.train.loop.devices import Devices, open_fabric
 from dayshift.train.loop.job import Job
@@ -82,12 +82,13 @@ def run(
         RecipeError: `out` holds a run of another recipe.
         DataError: Images are missing.
         TrainingError: A loss is not finite.
+        LostProcess: Another process of the run ended.
         SinkError: `out` cannot be written to; the checkpoint before stays whole.
         KeyboardInterrupt: The run was stopped, and saved.
     """
     make_folder(out)
     fabric = open_fabric(devices or Devices(), settings.precision)
-    with _deterministic(settings.deterministic), StopRequest() as stop:
+    with explained_loss(), _deterministic(settings.deterministic), StopRequest() as stop:
         torch.manual_seed(settings.seed)
         session = Session(make_job(), fabric)
         path = out / CHECKPOINT
