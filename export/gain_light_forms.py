@@ -29,7 +29,7 @@ from dayshift.train.networks.gain_light import BORDER, FAR_BORDER, GainLightConf
 # twenty frames.
 FLOOR = 0.1
 # Of 1: a change of the blurred frame that adds as much as all of the gate. With less, the maps of
-# driving clips are less steady (warping error 1.21 of the source's at 6, 1.14 at this); more hardly
+# driving clips are less steady (warping error 1.21 of the source's at 6, 1.15 at this); more hardly
 # helps. A change of half of this is taken over to 0.84 in two frames: no trace of a car was seen.
 REACH = 32 / 255
 # Of 1: a change that is a cut when it is the picture's mean.
