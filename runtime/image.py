@@ -8,6 +8,7 @@ never squashed.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,13 +107,16 @@ def padded_size(
     return (short, long) if height <= width else (long, short)
 
 
-def pad_frame(frame: Pixels, height: int, width: int) -> Pixels:
-    """Repeat the last row and column up to (height, width); a frame of that size is returned."""
+def pad_frame(frame: Pixels, height: int, width: int, out: Pixels | None = None) -> Pixels:
+    """Repeat the last row and column up to (height, width); a frame of that size is returned.
+
+    The result is `out` where that is given and padding is needed.
+    """
     h, w = frame.shape[:2]
     if (h, w) == (height, width):
         return frame
     return cv2.copyMakeBorder(  # type: ignore[return-value]
-        frame, 0, height - h, 0, width - w, cv2.BORDER_REPLICATE
+        frame, 0, height - h, 0, width - w, cv2.BORDER_REPLICATE, dst=out
     )
 
 
@@ -121,22 +125,63 @@ def crop(image: Pixels, height: int, width: int) -> Pixels:
     return image[:height, :width]
 
 
-def shrink(frame: Pixels, factor: int) -> Pixels:
-    """Average blocks of `factor` x `factor` pixels; both sides must be multiples of `factor`.
+class Shrinker:
+    """Pads frames of one size and averages blocks of their pixels.
 
-    Factors go by halves and thirds, each rounded: for a factor of 4 the result is at most one
-    level, on average a quarter of a level, above that of averaging at once.
+    Every step writes where it wrote before: new arrays of a frame's size cost more (page faults)
+    than the arithmetic. So it serves one thread, and the next call overwrites the result.
     """
-    h, w = frame.shape[:2]
-    if h % factor or w % factor:
-        raise ValueError(f"expected sides that are multiples of {factor}, got {w}x{h}")
-    # OpenCV averages 2x2 with SIMD and larger blocks pixel by pixel: by halves 1280x720 shrinks by
-    # 4 in 0.3 of the time, by thirds 1920x1080 by 9 in 0.6 of it.
-    for step in (2, 3):
-        while factor % step == 0:
-            frame = _average(frame, step)
-            factor //= step
-    return frame if factor == 1 else _average(frame, factor)
+
+    def __init__(self) -> None:
+        self._kept: list[Pixels | None] = [None] * 16  # of each step; factors have fewer
+        self._step = 0
+
+    def __call__(self, frame: Pixels, size: tuple[int, int], factor: int) -> Pixels:
+        """Return a frame padded to `size`, see `pad_frame`, with its blocks averaged.
+
+        Factors go by halves and thirds, each rounded: for a factor of 4 the result is at most one
+        level, on average a quarter of a level, above that of averaging at once.
+
+        Args:
+            frame: (H, W, 3), not larger than `size`.
+            size: (height, width), multiples of `factor`.
+            factor: sides of a block.
+        """
+        height, width = size
+        if height % factor or width % factor:
+            raise ValueError(f"expected sides that are multiples of {factor}, got {width}x{height}")
+        self._step = 0
+        if frame.shape[:2] != size:
+            frame = self._keep(pad_frame(frame, height, width, self._place()))
+        # OpenCV averages 2x2 with SIMD and larger blocks pixel by pixel: by halves 1280x720 shrinks
+        # by 4 in 0.3 of the time, by thirds 1920x1080 by 9 in 0.6 of it.
+        for step in (2, 3):
+            while factor % step == 0:
+                frame = self._average(frame, step)
+                factor //= step
+        return frame if factor == 1 else self._average(frame, factor)
+
+    def _average(self, frame: Pixels, factor: int) -> Pixels:
+        size_wh, how = (frame.shape[1] // factor, frame.shape[0] // factor), cv2.INTER_AREA
+        if factor in (3, 5):
+            # The same averages in 0.3 to 0.5 of the time: only the box filter has SIMD for these.
+            # Its window begins at its pixel, and nearest takes the first pixel of each block.
+            blurred = cv2.blur(frame, (factor, factor), dst=self._place(), anchor=(0, 0))
+            frame, how = self._keep(blurred), cv2.INTER_NEAREST
+        return self._keep(cv2.resize(frame, size_wh, dst=self._place(), interpolation=how))
+
+    def _place(self) -> Pixels | None:
+        return self._kept[self._step]
+
+    def _keep(self, made: Any) -> Pixels:
+        self._kept[self._step] = made
+        self._step += 1
+        return made  # type: ignore[no-any-return]
+
+
+def shrink(frame: Pixels, factor: int) -> Pixels:
+    """Average blocks of `factor` x `factor` pixels once, see `Shrinker`; a stream keeps one."""
+    return Shrinker()(frame, frame.shape[:2], factor)
 
 
 def pad_and_shrink(frame: Pixels, short_side: int) -> tuple[Pixels, Pixels]:
@@ -144,16 +189,6 @@ def pad_and_shrink(frame: Pixels, short_side: int) -> tuple[Pixels, Pixels]:
     size = padded_size(*frame.shape[:2], short_side=short_side)
     padded = pad_frame(frame, *size)
     return padded, shrink(padded, shrink_factor(*size, short_side))
-
-
-def _average(frame: Pixels, factor: int) -> Pixels:
-    size_wh = (frame.shape[1] // factor, frame.shape[0] // factor)
-    if factor in (3, 5):
-        # The same averages in 0.3 to 0.5 of the time: only the box filter has SIMD for these. The
-        # filter's window begins at its pixel, and nearest takes the first pixel of each block.
-        averages = cv2.blur(frame, (factor, factor), anchor=(0, 0))
-        return cv2.resize(averages, size_wh, interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
-    return cv2.resize(frame, size_wh, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 class MapApplier:

@@ -26,10 +26,10 @@ from dayshift.runtime.graph_inputs import (
 from dayshift.runtime.image import (
     MapApplier,
     Pixels,
+    Shrinker,
     crop,
     pad_frame,
     padded_size,
-    shrink,
     shrink_factor,
 )
 from dayshift.runtime.spec import FullForm, MapsForm, next_state
@@ -129,14 +129,14 @@ class MapsPlan:
         self.engine = object()
         self.backend, self.blank_states = _open_checked(open_graph, form, small, ("gain", "light"))
         self._size = size
-        self._apply = MapApplier(*size, self._factor)
+        self._shrink, self._apply = Shrinker(), MapApplier(*size, self._factor)
 
     def translate(
         self, frame: Pixels, controls: ControlValues, memory: Memory | None = None
     ) -> Translation:
         """Translate a frame of the plan's size."""
         start = time.perf_counter()
-        small = shrink(pad_frame(frame, *self._padded), self._factor)
+        small = self._shrink(frame, self._padded, self._factor)
         shrunk_at = time.perf_counter()
         maps = _infer(self, small, controls, memory)
         inferred_at = time.perf_counter()
@@ -148,7 +148,7 @@ class MapsPlan:
         """Return a plan for another thread, on the same compiled graph."""
         twin = copy.copy(self)
         twin.backend = self.backend.fork()
-        twin._apply = MapApplier(*self._size, self._factor)
+        twin._shrink, twin._apply = Shrinker(), MapApplier(*self._size, self._factor)
         return twin
 
 

@@ -9,6 +9,7 @@ import pytest
 from dayshift.runtime.errors import UsageError
 from dayshift.runtime.image import (
     MapApplier,
+    Shrinker,
     apply_maps,
     check_labels,
     check_pixels,
@@ -215,3 +216,17 @@ def test_a_label_map_may_be_grey_and_may_not_be_a_picture() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             check_labels(unfit, 5)
+
+
+@pytest.mark.parametrize(("size", "factor"), [((72, 130), 6), ((54, 100), 9), ((40, 63), 5)])
+def test_a_shrinker_that_is_kept_gives_what_a_new_one_does(
+    size: tuple[int, int], factor: int
+) -> None:
+    rng = np.random.default_rng(0)
+    padded = (-(-size[0] // factor) * factor, -(-size[1] // factor) * factor)
+    keep = Shrinker()
+    for _ in range(3):
+        frame = rng.integers(0, 256, (*size, 3), np.uint8)
+        np.testing.assert_array_equal(
+            keep(frame, padded, factor), shrink(pad_frame(frame, *padded), factor)
+        )
